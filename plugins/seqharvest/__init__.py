@@ -1,0 +1,1 @@
+"""Seqharvest: harvest public and private RNA-seq into a queryable splicing and expression lake."""

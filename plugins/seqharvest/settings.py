@@ -1,0 +1,72 @@
+"""Every knob of Seqharvest, once, with its default and its environment name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from functools import cache
+
+PREFIX = "SEQHARVEST_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values a deployment may change; field `x_y` is read from `SEQHARVEST_X_Y`.
+
+    AWS itself (region, credentials, `AWS_ENDPOINT_URL[_SERVICE]`) is boto3's business, not ours.
+    """
+
+    bucket: str = "seqharvest"
+    table: str = "seqharvest"
+    database: str = "seqharvest"  # Glue
+    athena_workgroup: str = "primary"
+    release: str = "demo-1"  # the reference release new projects are analysed with
+
+    head_queue: str = "seqharvest-head"  # on demand
+    worker_queue: str = "seqharvest-worker"  # Spot, instance store
+    large_disk_queue: str = "seqharvest-large-disk"
+    head_job: str = "seqharvest-head"  # job definitions, owned by infrastructure code
+    worker_job: str = "seqharvest-worker"
+    fetch_job: str = "seqharvest-fetch"
+    batch_poll_seconds: float = 15.0
+    shard_size: int = 250
+
+    intake_poll_seconds: float = 60.0
+    approval_poll_seconds: float = 30.0
+    review_url: str = "http://localhost:8080"  # where people reach the Airflow UI
+
+    eutils_url: str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
+    ena_portal_url: str = "https://www.ebi.ac.uk/ena/portal/api"
+    sra_url: str = "https://sra-pub-run-odp.s3.amazonaws.com"
+    #: ENA's filereport gives FASTQ addresses without a scheme.
+    ena_fastq_scheme: str = "https"
+    fetch_sources: str = "sra,ena"  # in this order
+    ncbi_email: str = ""
+    ncbi_tool: str = "seqharvest"
+    ncbi_api_key: str = field(default="", repr=False)
+
+    home: str = "/opt/seqharvest"  # where the pipeline image keeps this repository
+    scratch: str = "/scratch"  # a job's own fast disk
+    reference_cache: str = "/scratch/reference"  # shared by the jobs of a host
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment; raise `ValueError` naming the variable that does not parse."""
+        values: dict[str, object] = {}
+        for knob in fields(cls):
+            text = os.environ.get(PREFIX + knob.name.upper())
+            if text is None:
+                continue
+            convert = type(knob.default)
+            try:
+                values[knob.name] = convert(text)
+            except ValueError as error:
+                message = f"{PREFIX}{knob.name.upper()}={text!r} is not {convert.__name__}"
+                raise ValueError(message) from error
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings."""
+    return Settings.from_environment()
