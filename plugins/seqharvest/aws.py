@@ -1,0 +1,39 @@
+"""AWS clients as all of Seqharvest uses them: patient with an AWS that is down for a minute."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+#: Standard mode repeats throttling, 5xx and refused connections after random(0, 1) × 2^n s, at
+#: most 20 s: 11 repeats wait about 100 s in all, so an outage of a minute goes unnoticed. One
+#: client's retry quota (500 tokens, 5 a retry) lets about 9 calls be that patient at once.
+PATIENT = Config(
+    retries={"mode": "standard", "total_max_attempts": 12},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
+
+
+def client(service: str) -> Any:
+    """Return this process's client of an AWS service; clients are safe to share by threads.
+
+    Region, credentials and endpoints are boto3's own business (`AWS_ENDPOINT_URL[_SERVICE]`).
+    """
+    # A connection pool must not be shared with a forked child, hence the process id.
+    return _client(service, os.getpid())
+
+
+def forget_clients() -> None:
+    """Make the next `client` call read the environment anew."""
+    _client.cache_clear()
+
+
+@cache
+def _client(service: str, _process: int) -> Any:
+    return boto3.client(service, config=PATIENT)
