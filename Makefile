@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status clean setup test lint format lock approve reject
+.PHONY: help demo up down env status clean setup test lint format lock approve reject
 
+export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)/snakemake_workflows:$(CURDIR)
 PY := .local/venv/bin/python
 SEQHARVEST = . <($(PY) -m local.stack env) && $(PY)
 
@@ -18,6 +19,9 @@ up: setup    ## start the local stack
 
 down:    ## stop the local stack; its state stays
 	@if [ -x $(PY) ]; then $(PY) -m local.stack down; else echo "nothing to stop: no environment in .local/"; fi
+
+env:
+	@$(PY) -m local.stack env
 
 status:  ## show each part of the local stack
 	@if [ -x $(PY) ]; then $(PY) -m local.stack status; else echo "not set up: run 'make demo' or 'make up'"; fi

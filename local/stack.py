@@ -181,9 +181,7 @@ def fetch(url: str) -> str | None:
         return None
 
 
-def wait_for(
-    part: str, healthy: Callable[[], bool], config: StackConfig, deadline: float
-) -> None:
+def wait_for(part: str, healthy: Callable[[], bool], config: StackConfig, deadline: float) -> None:
     """Wait until the part is healthy; raise with the end of its log when it is not in time."""
     while not healthy():
         if time.monotonic() > deadline or not running(config):

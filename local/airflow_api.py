@@ -1,0 +1,99 @@
+"""The few calls of Airflow's REST API that the demo and the end-to-end tests make."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from seqharvest.errors import InputError, SeqharvestError
+
+
+class Airflow:
+    """A signed-in user of one Airflow."""
+
+    def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:
+        self.http = httpx.Client(base_url=url, timeout=30)
+        reply = self.http.post("/auth/token", json={"username": user, "password": password})
+        if reply.status_code != 201:
+            raise InputError(
+                f"Airflow at {url} refused {user}: {reply.text}", "check user and password"
+            )
+        self.http.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET below /api/v2 and return the JSON."""
+        return self._json(self.http.get(f"/api/v2/{path}", params=params))
+
+    def trigger(self, dag: str, run_id: str, conf: dict[str, Any]) -> bool:
+        """Start a DAG run; False when a run with this id is there already."""
+        self._wait_for_dag(dag)
+        body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
+        reply = self.http.post(f"/api/v2/dags/{dag}/dagRuns", json=body)
+        if reply.status_code == 409:
+            return False
+        self._json(reply)
+        return True
+
+    def run_state(self, dag: str, run_id: str) -> str:
+        """State of a DAG run."""
+        return str(self.get(f"dags/{dag}/dagRuns/{quote(run_id, safe='')}")["state"])
+
+    def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
+        """Every task instance of a DAG run."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        instances: list[dict[str, Any]] = self.get(path, limit=1000)["task_instances"]
+        return instances
+
+    def wait(self, dag: str, run_id: str, seconds: float = 600) -> None:
+        """Wait until a run has succeeded; raise `SeqharvestError` when it fails or takes longer."""
+        deadline = time.monotonic() + seconds
+        while (state := self.run_state(dag, run_id)) != "success":
+            failed = [t for t in self.tasks(dag, run_id) if t["state"] == "failed"]
+            if state == "failed":
+                names = ", ".join(t["task_id"] for t in failed)
+                raise SeqharvestError(
+                    f"{dag} {run_id} failed at {names}",
+                    f"open {self.http.base_url}/dags/{dag}/runs/{quote(run_id, safe='')}",
+                )
+            if time.monotonic() > deadline:
+                raise SeqharvestError(
+                    f"{dag} {run_id} is still {state} after {seconds:.0f} s",
+                    f"open {self.http.base_url}/dags/{dag}",
+                )
+            time.sleep(0.5)
+
+    def mark(self, dag: str, run_id: str, task: str, state: str) -> None:
+        """Mark a task `success` or `failed`, as the UI's button does."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}"
+        self._json(self.http.patch(path, json={"new_state": state}))
+
+    def clear(self, dag: str, run_id: str, tasks: list[str]) -> None:
+        """Clear tasks and what is downstream of them, as the UI's button does."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": tasks,
+            "only_failed": False,
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self._json(self.http.post(f"/api/v2/dags/{dag}/clearTaskInstances", json=body))
+
+    def _wait_for_dag(self, dag: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while self.http.get(f"/api/v2/dags/{dag}").status_code != 200:
+            if time.monotonic() > deadline:
+                errors = self.get("importErrors")["import_errors"]
+                raise SeqharvestError(f"Airflow has no DAG {dag} after {seconds:.0f} s: {errors}")
+            time.sleep(0.5)
+
+    @staticmethod
+    def _json(reply: httpx.Response) -> Any:
+        if reply.is_error:
+            raise SeqharvestError(
+                f"Airflow answered {reply.status_code} to {reply.request.url}: {reply.text}"
+            )
+        return reply.json()
