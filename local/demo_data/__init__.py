@@ -1,0 +1,1 @@
+"""The demo's data: a small genome, its annotation, and reads whose truth is known."""
