@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from seqharvest.lake.schemas import Table
 ROW_GROUP_ROWS = 131_072
 
 
-def write(table: Table, data: pa.Table, path: Path) -> None:
+def write(table: Table, data: pa.Table, path: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
     """Write the rows, sorted and checked against the schema; replaces the file in one step.
 
     Raises `LoadError` when rows do not fit the schema or two share the key `table.sort`.
@@ -24,7 +23,7 @@ def write(table: Table, data: pa.Table, path: Path) -> None:
     rows = sorted_rows(table, table.conform(data, str(path)))
     unfinished = path.with_name(path.name + ".part")
     with writer(table, unfinished) as sink:
-        sink.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        sink.write_table(rows, row_group_size=row_group_rows)
     unfinished.replace(path)
 
 
@@ -75,14 +74,3 @@ def _check_unique(table: Table, rows: pa.Table) -> None:
         row = rows.slice(where, 1).to_pylist()[0]
         key = ", ".join(f"{name}={row[name]}" for name in table.sort)
         raise LoadError(f"table {table.name} has two rows for {key}", "give each sample once")
-
-
-def column_batches(path: Path, column: str) -> Iterable[pa.Array]:
-    """Iterate over one column of a file without holding the file."""
-    return _column_batches(path, column)
-
-
-def _column_batches(path: Path, column: str) -> Iterator[pa.Array]:
-    with pq.ParquetFile(path) as source:
-        for batch in source.iter_batches(columns=[column]):
-            yield batch.column(0)
