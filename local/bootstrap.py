@@ -31,7 +31,7 @@ def main() -> None:
     config = StackConfig.from_environment()
     make_storage()
     make_registry()
-    catalogue.create(database=settings().database, bucket=settings().bucket)
+    catalogue.ensure_tables(settings().bucket)
     make_queues()
     make_job_definitions(config)
 
