@@ -54,7 +54,7 @@ def read_manifest(manifest_uri: str) -> LoadManifest:
     content = read_json(bucket, key)
     try:
         return LoadManifest(
-            bucket=content.get("bucket", bucket),
+            bucket=str(content.get("bucket") or bucket),
             digest=Path(key).stem.rpartition("-")[2],
             project=check_project_id(content["project"]),
             release=check_release(content["release"]),
@@ -110,7 +110,7 @@ def etags(manifest: LoadManifest, keys: Iterable[str]) -> dict[str, str]:
     wanted = set(keys)
     found: dict[str, str] = {}
     pages = client("s3").get_paginator("list_objects_v2")
-    prefix = os.path.commonprefix(sorted(wanted))
+    prefix = os.path.commonprefix(sorted(wanted))  # noqa: RUF071 - S3 prefixes are plain text
     for page in pages.paginate(Bucket=manifest.bucket, Prefix=prefix) if wanted else ():
         for entry in page.get("Contents", ()):
             if entry["Key"] in wanted and entry["Size"]:
