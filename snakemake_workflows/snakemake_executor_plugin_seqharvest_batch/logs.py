@@ -1,0 +1,26 @@
+"""The end of a job's log, from CloudWatch Logs."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+
+def tail(logs: Any, group: str, detail: dict[str, Any], lines: int) -> list[str]:
+    """Return the last lines of a job's log, or one line saying why there are none."""
+    stream = _stream(detail)
+    if not stream:
+        return ["(the job has no log: it never started)"]
+    try:
+        events = logs.get_log_events(
+            logGroupName=group, logStreamName=stream, startFromHead=False, limit=lines
+        )["events"]
+    except (ClientError, BotoCoreError) as error:
+        return [f"(no log: {group}/{stream}: {error})"]
+    return [event["message"].rstrip("\n") for event in events[-lines:]]
+
+
+def _stream(detail: dict[str, Any]) -> str | None:
+    for attempt in reversed(detail.get("attempts") or []):
+        if stream := (attempt.get("container") or {}).get("logStreamName"):
+            return str(stream)
+    return (detail.get("container") or {}).get("logStreamName")
