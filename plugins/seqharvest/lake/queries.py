@@ -148,7 +148,8 @@ JOIN recurrent r ON r.chrom = n.chrom AND r.intron_start = n.intron_start
 LEFT JOIN names g ON g.gene_id = n.gene_id
 GROUP BY n.project, n.gene_id, g.gene_name, n.chrom, n.intron_start, n.intron_end, n.strand,
   n.motif, n.condition, r.all_samples, r.all_reads
-ORDER BY r.all_reads DESC, n.chrom, n.intron_start, n.intron_end, n.strand, n.project, n.condition"""
+ORDER BY r.all_reads DESC, n.chrom, n.intron_start, n.intron_end, n.strand, n.project,
+  n.condition"""
 
 
 def _conditions(scope: str) -> str:
