@@ -230,7 +230,7 @@ class Registry(Reviews):
         """Put the failed samples that are this project's own back to `registered`; how many."""
         failed = [item for item in self.samples(project) if item["state"] == SampleState.FAILED]
         moves = [
-            Move(item, SampleState.REGISTERED, "retry", {"failed_round": None})
+            Move(item, SampleState.REGISTERED, "retry")
             for item in failed
             if not item.get("owned_by")
         ]

@@ -216,6 +216,8 @@ class Ledger:
             changes["state_since"] = at
             changes["reason"] = why if move.to == "failed" else None
             changes["failed_from"] = item["state"] if move.to == "failed" else None
+            if move.to != "failed" and "failed_round" in item:
+                changes["failed_round"] = None
         update = _update_expression(changes)
         values = {
             ":was_state": to_value(item["state"]),

@@ -80,8 +80,7 @@ def check_move(item: Mapping[str, Any], to: str) -> None:
         whose = f"sample {item['sample']} of " if "sample" in item else ""
         was = f" (it was {item['failed_from']})" if item["state"] == "failed" else ""
         raise StateConflict(
-            f"{whose}project {item['project']} cannot go to {to}:"
-            f" it is {item['state']}{was}",
+            f"{whose}project {item['project']} cannot go to {to}: it is {item['state']}{was}",
             "run the stages in order; see `python -m seqharvest.registry show`",
         )
 

@@ -1,0 +1,186 @@
+"""The fetch stage: which runs are still to be stored, and which samples have all of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqharvest.errors import InputError
+from seqharvest.inventory import RawRun, entries, is_fetched, raw_runs
+from seqharvest.layout import outcome_key, provenance_key, read_key, uri
+from seqharvest.registry import Move, ProjectState, Registry, SampleState
+from seqharvest.settings import settings
+from seqharvest.stages import manifests
+from seqharvest.stages.outcomes import failure, in_hand, read_json
+
+_STATES = (SampleState.REGISTERED, SampleState.FETCHING, SampleState.FETCHED)
+
+
+@dataclass
+class _Stored:
+    """How far a sample's reads are stored; `lacking` says by run what is not there."""
+
+    layouts: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+
+
+def open_project(
+    project: str,
+    *,
+    run_id: str,
+    by: str,
+    release: str | None = None,
+    retry_failed: bool = False,
+    take_over: bool = False,
+) -> dict[str, Any]:
+    """Claim a project for a DAG run and settle its release.
+
+    Raises `InputError` for an unknown project or one without samples, `StateConflict` while
+    another run is at work on it.
+    """
+    registry = Registry()
+    item = registry.project(project)
+    if not registry.samples(project):
+        why = f" ({item['reason']})" if item.get("reason") else ""
+        raise InputError(f"project {project} has no samples{why}", "register its samples first")
+    chosen = release or item.get("release") or settings().release
+    item = registry.begin(project, run_id=run_id, by=by, take_over=take_over, release=chosen)
+    if retry_failed:
+        registry.retry_samples(project, by=by)
+    return {
+        "project": project,
+        "round": item["round"],
+        "release": chosen,
+        "samples": registry.counts(project),
+    }
+
+
+def plan_fetch(project: str, by: str) -> dict[str, Any]:
+    """Store the manifest of the runs that are not in `raw/` yet; return it and how many `runs`.
+
+    Its samples go to `fetching`. Private samples, whose reads must be there already, go on to
+    `fetched`, or fail naming the key that is missing.
+    """
+    registry = Registry()
+    item = registry.move_project(project, ProjectState.FETCHING, by=by)
+    raw = raw_runs(settings().bucket, project)
+    moves, wanted = [], []
+    for sample in registry.samples(project):
+        if not in_hand(item, sample, _STATES):
+            continue
+        if not sample["runs"]:
+            moves.append(failure(item, sample, "it has no runs"))
+            continue
+        stored = _stored(item, sample, raw)
+        if _private(item, sample) and stored.lacking:
+            moves.append(failure(item, sample, "; ".join(stored.lacking.values())))
+            continue
+        if stored.lacking or sample["state"] != SampleState.FETCHED:
+            moves.append(Move(sample, SampleState.FETCHING))
+        for run in sample["runs"]:
+            if run["accession"] in stored.lacking:
+                wanted.append({"sample": sample["sample"], "run": run})
+    registry.move_samples(moves, by=by)
+    _pass_private(registry, item, by)
+    content = {
+        "stage": "fetch",
+        "project": project,
+        "bucket": settings().bucket,
+        "sources": [name.strip() for name in settings().fetch_sources.split(",")],
+        "runs": wanted,
+    }
+    return {**manifests.write("fetch", project, content), "runs": len(wanted)}
+
+
+def record_fetch(project: str, plan: Mapping[str, Any], by: str) -> dict[str, Any]:
+    """Move samples whose runs are all stored to `fetched`, the others to `failed` with a reason.
+
+    A sample's layout becomes what its reads turned out to be. Returns the counts.
+    """
+    registry = Registry()
+    item = registry.project(project)
+    raw = raw_runs(settings().bucket, project)
+    reasons = _Reasons(project, plan["digest"])
+    moves = []
+    for sample in registry.samples(project):
+        if in_hand(item, sample, (SampleState.FETCHING,)):
+            moves.append(_fetched_or_failed(item, sample, _stored(item, sample, raw), reasons))
+    registry.move_samples(moves, by=by)
+    fetched = sum(move.to == SampleState.FETCHED for move in moves)
+    return {"fetched": fetched, "failed": len(moves) - fetched}
+
+
+def _fetched_or_failed(
+    item: Mapping[str, Any], sample: Mapping[str, Any], stored: _Stored, reasons: _Reasons
+) -> Move:
+    if stored.lacking:
+        lacks = [f"{run}: {reasons.of(run) or lack}" for run, lack in stored.lacking.items()]
+        return failure(item, sample, "; ".join(lacks))
+    if len(set(stored.layouts.values())) > 1:
+        mix = ", ".join(f"{run} {layout}" for run, layout in stored.layouts.items())
+        return failure(item, sample, f"its runs cannot be merged, they differ in layout: {mix}")
+    layout = next(iter(stored.layouts.values()), sample["layout"])
+    why = f"its reads are {layout}" if layout != sample["layout"] else ""
+    return Move(sample, SampleState.FETCHED, why, {"layout": layout})
+
+
+def _pass_private(registry: Registry, item: Mapping[str, Any], by: str) -> None:
+    waiting = [
+        Move(sample, SampleState.FETCHED, "its reads are there")
+        for sample in registry.samples(item["project"])
+        if sample["state"] == SampleState.FETCHING and _private(item, sample)
+    ]
+    registry.move_samples(waiting, by=by)
+
+
+def _private(item: Mapping[str, Any], sample: Mapping[str, Any]) -> bool:
+    return "private" in (item.get("source"), sample.get("source"))
+
+
+def _stored(
+    item: Mapping[str, Any],
+    sample: Mapping[str, Any],
+    raw: Mapping[tuple[str, str], RawRun],
+) -> _Stored:
+    """Compare a sample's runs with what is in `raw/`.
+
+    Only a run whose mates do not fit its declared layout costs a GET, of its provenance.
+    """
+    project, name = item["project"], sample["sample"]
+    private = _private(item, sample)
+    answer = _Stored()
+    for run in sample["runs"]:
+        accession = run["accession"]
+        there = raw.get((name, accession), RawRun())
+        layout = sample["layout"]
+        if not private and not is_fetched(there):
+            answer.lacking[accession] = (
+                f"no provenance at {provenance_key(project, name, accession)}"
+            )
+            continue
+        if not private and (2 in there.reads) != (layout == "paired"):
+            layout = read_json(provenance_key(project, name, accession)).get("layout", layout)
+        answer.layouts[accession] = layout
+        for mate in (1, 2) if layout == "paired" else (1,):
+            if mate not in there.reads or there.reads[mate].size == 0:
+                key = read_key(project, name, accession, mate)
+                answer.lacking[accession] = f"no reads at {uri(settings().bucket, key)}"
+                break
+    return answer
+
+
+class _Reasons:
+    """Why runs were not fetched, from the outcome objects that their jobs left."""
+
+    def __init__(self, project: str, digest: str) -> None:
+        self.project, self.digest = project, digest
+        self._written: set[str] | None = None
+
+    def of(self, run: str) -> str:
+        """Return the reason the run's job gave, or nothing."""
+        if self._written is None:  # listed only when something failed
+            prefix = outcome_key("fetch", self.project, f"{self.digest}-").removesuffix(".json")
+            self._written = {entry.key for entry in entries(settings().bucket, prefix)}
+        key = outcome_key("fetch", self.project, f"{self.digest}-{run}")
+        return str(read_json(key).get("reason", "")) if key in self._written else ""
