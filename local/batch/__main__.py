@@ -25,6 +25,7 @@ MEMORY_SHARE = 0.75  # of the machine's, for jobs; the rest is the local stack's
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s batch %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     config = _config(arguments)
     config.state.mkdir(parents=True, exist_ok=True)
     lock = (config.state / "lock").open("w")

@@ -112,6 +112,8 @@ class LogShipper:
         async with self._lock:
             if spool.stream not in self._spools:
                 return
+            # Asked before reading: a job may print and end while its earlier lines are sent.
+            ended = spool.ended
             try:
                 while await self._ship_chunk(spool):
                     pass
@@ -124,7 +126,7 @@ class LogShipper:
             if self._failing:
                 log.info("CloudWatch Logs takes job output again")
             self._failing = False
-            if spool.ended:
+            if ended:
                 del self._spools[spool.stream]
                 self._store.drop_spool(spool.stream)
                 spool.path.unlink(missing_ok=True)
