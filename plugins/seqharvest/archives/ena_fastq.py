@@ -1,0 +1,76 @@
+"""Fetches a run as the FASTQ that ENA publishes, verified as it stands."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from seqharvest.archives.download import Transfer
+from seqharvest.archives.fastq import inspect
+from seqharvest.archives.model import FastqFile, Run
+from seqharvest.archives.reads import Attempt, Mate, Reads, Workbench, check_run
+from seqharvest.errors import ArchiveError
+
+MATE = re.compile(r"_([12])\.f(?:ast)?q\.gz$")
+WHOLE = re.compile(r"\.f(?:ast)?q\.gz$")
+
+
+def obtain(run: Run, bench: Workbench) -> Reads:
+    """Return the run's reads; raises `ArchiveError` or `VerificationError` when they are not whole.
+
+    Of three files the one without a mate number holds orphans: it is counted, not kept.
+    """
+    files = by_mate(run)
+    # Mates are unpacked and checked side by side: each takes one core, and one connection.
+    with ThreadPoolExecutor(max_workers=min(len(files), max(1, bench.threads))) as pool:
+        futures = {part: pool.submit(_mate, run, part, files[part], bench) for part in files}
+        mates = {part: future.result() for part, future in futures.items()}
+    kept = [mates[part] for part in ("1", "2") if part in mates] or [mates["orphans"]]
+    orphans = mates["orphans"].report.reads if len(kept) == 2 and "orphans" in mates else 0
+    check_run(run, [mate.report for mate in kept], orphans)
+    return Reads(
+        source="ena",
+        url=";".join(file.url for file in files.values()),
+        md5s=tuple(mate.md5 for mate in mates.values()),
+        sizes=tuple(mate.size for mate in mates.values()),
+        mates=tuple(kept),
+        orphans=orphans,
+    )
+
+
+def by_mate(run: Run) -> dict[str, FastqFile]:
+    """Return the run's files under '1', '2' and 'orphans', whatever their order.
+
+    Raises `ArchiveError` when there are none, or when they are not the files of one run.
+    """
+    if not run.fastq:
+        raise ArchiveError(f"ENA publishes no FASTQ of run {run.accession}")
+    found: dict[str, FastqFile] = {}
+    for file in run.fastq:
+        name = PurePosixPath(file.url).name
+        match = MATE.search(name)
+        part = match[1] if match else "orphans" if WHOLE.search(name) else ""
+        if not part or part in found:
+            names = ", ".join(PurePosixPath(file.url).name for file in run.fastq)
+            raise ArchiveError(f"ENA's files of run {run.accession} are not its reads: {names}")
+        found[part] = file
+    if "orphans" in found and len(found) == 2:
+        lone = "2" if "1" not in found else "1"
+        raise ArchiveError(
+            f"ENA publishes only mate {lone} and a third file of run {run.accession}"
+        )
+    return dict(sorted(found.items()))
+
+
+def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> Mate:
+    path = Path(bench.folder) / f"{run.accession}_{part}.fastq.gz"
+    transfer = Transfer(file, path, bench.limits)
+    try:
+        got = transfer.run()
+    finally:
+        bench.attempts += [Attempt("ena", file.url, why) for why in transfer.interruptions]
+    report = inspect(path)
+    if part == "orphans" and len(run.fastq) > 1:
+        path.unlink()
+    return Mate(path, got.md5, got.size, report)
