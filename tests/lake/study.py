@@ -81,7 +81,7 @@ class Study:
         verdicts = {
             "fingerprint": "qc01",
             "samples": {
-                sample: {"verdict": "pass", "metrics": {"reads": 1000, "q30_rate": 0.9}}
+                sample: {"verdict": "pass", "metrics": {"reads": 1000, "q30_share": 0.9}}
                 for sample in chosen
             },
         }

@@ -51,8 +51,20 @@ def ensure_partition(
         return
     known = known or glue.get_partition(**names, PartitionValues=values)
     if _differs(known["Partition"].get("StorageDescriptor", {}), storage):
-        glue.update_partition(**names, PartitionValueList=values, PartitionInput=partition)
+        _update_partition(glue, names, partition)
         log.info("project %s: updated partition of %s, release %s", project, table.name, release)
+
+
+def _update_partition(glue: Any, names: dict[str, str], partition: dict[str, Any]) -> None:
+    # The batch call, because ministack lacks UpdatePartition.
+    entry = {"PartitionValueList": partition["Values"], "PartitionInput": partition}
+    errors = glue.batch_update_partition(**names, Entries=[entry]).get("Errors")
+    if errors:
+        raise LoadError(
+            f"Glue cannot update partition {partition['Values']} of {names['TableName']}: "
+            f"{errors[0]['ErrorDetail'].get('ErrorMessage')}",
+            "load again",
+        )
 
 
 def _ensure_database(glue: Any, database: str) -> None:

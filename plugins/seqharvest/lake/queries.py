@@ -19,7 +19,15 @@ from seqharvest.settings import settings
 #: Metadata keys that name a sample's condition, most telling first.
 CONDITION_KEYS = ("condition", "group", "treatment", "genotype", "phenotype", "disease")
 #: QC metrics shown side by side; one that a project lacks stays empty.
-QC_OVERVIEW = ("reads", "q30_rate", "unique_mapping_rate", "spliced_rate", "duplication_rate")
+QC_OVERVIEW = (
+    "reads",
+    "q30_share",
+    "duplication_share",
+    "unique_share",
+    "spliced_share",
+    "assigned_share",
+    "genes_detected",
+)
 
 
 @dataclass(frozen=True)
