@@ -1,11 +1,9 @@
 """Find the jobs that an earlier life of this run has submitted."""
 
-import logging
 from typing import Any
 
 from snakemake_executor_plugin_seqharvest_batch.naming import SEPARATOR
-
-log = logging.getLogger(__name__)
+from snakemake_executor_plugin_seqharvest_batch.status import describe
 
 ACTIVE = frozenset({"SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"})
 
@@ -16,25 +14,38 @@ def children(batch: Any, queue: str, prefix: str) -> list[dict[str, Any]]:
 
 
 def active_job(batch: Any, queue: str, name: str) -> str | None:
-    """Return the id of the active job with exactly this name, if there is one."""
-    for summary in _named(batch, queue, name, name):
-        if summary["jobName"] == name and summary["status"] in ACTIVE:
-            return str(summary["jobId"])
-    return None
+    """Return the id of the live job with exactly this name, if there is one."""
+    found = [job for job in _named(batch, queue, name, name) if job["jobName"] == name]
+    return next(iter(_live(batch, found)), None)
 
 
-def running_children(batch: Any, queue: str, prefix: str, since: float) -> dict[str, str]:
+def unfinished(batch: Any, queue: str, prefix: str, since: float) -> dict[str, str]:
     """Return the job ids to follow, by name.
 
-    Those are the active ones, and those that ended after `since` (epoch seconds, when this process
-    began to look at the outputs): what ended earlier is judged by its outputs alone.
+    Those are the live ones, and those that succeeded after `since` (epoch seconds, when this
+    process began to look at the outputs): what ended earlier is judged by its outputs alone.
     """
+    listed = children(batch, queue, prefix)
+    live = _live(batch, listed)
     found: dict[str, str] = {}
-    for summary in children(batch, queue, prefix):
+    for summary in listed:
         ended = summary.get("stoppedAt", 0) / 1000  # milliseconds
-        if summary["status"] in ACTIVE or (summary["status"] == "SUCCEEDED" and ended > since):
+        if summary["jobId"] in live or (summary["status"] == "SUCCEEDED" and ended > since):
             found.setdefault(summary["jobName"], summary["jobId"])
     return found
+
+
+def _live(batch: Any, summaries: list[dict[str, Any]]) -> list[str]:
+    """Return the ids of active jobs that nobody has told to end; only DescribeJobs tells that."""
+    active = [job["jobId"] for job in summaries if job["status"] in ACTIVE]
+    details = describe(batch, active)
+    return [
+        job_id
+        for job_id in active
+        if (detail := details.get(job_id))
+        and detail["status"] in ACTIVE
+        and not (detail.get("isTerminated") or detail.get("isCancelled"))
+    ]
 
 
 def _named(batch: Any, queue: str, pattern: str, start: str) -> list[dict[str, Any]]:

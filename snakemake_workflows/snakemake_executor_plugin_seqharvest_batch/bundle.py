@@ -46,7 +46,7 @@ class Bundle:
         self._bucket, self._prefix = split_uri(prefix.rstrip("/"))
 
     def put(self, content: Mapping[str, Any]) -> str:
-        """Write content under a name that is its hash; return the URI. Putting twice is harmless."""
+        """Write content under a name that is its hash, and return its URI."""
         body = json.dumps(content, sort_keys=True).encode()
         name = f"bundle-{hashlib.sha256(body).hexdigest()[:16]}.json"
         key = f"{self._prefix}/{name}" if self._prefix else name

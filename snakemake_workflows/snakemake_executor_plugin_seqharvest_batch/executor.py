@@ -19,7 +19,6 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from snakemake_executor_plugin_seqharvest_batch import cancel as cancelling
 from snakemake_executor_plugin_seqharvest_batch import (
     attach,
     bundle,
@@ -30,6 +29,7 @@ from snakemake_executor_plugin_seqharvest_batch import (
     status,
     submit,
 )
+from snakemake_executor_plugin_seqharvest_batch import cancel as cancelling
 from snakemake_executor_plugin_seqharvest_batch.progress import Progress
 from snakemake_executor_plugin_seqharvest_batch.settings import ExecutorSettings
 
@@ -130,13 +130,13 @@ class Executor(RemoteExecutor):
     @cached_property
     def progress(self) -> Progress:
         """Return the counts of this run; a group job counts as one."""
-        remote = {job for job in self.dag.get_jobs_or_groups() if not job.is_local}
-        return Progress(total=len(remote))
+        needed = (job for job in self.dag.needrun_jobs() if not job.is_local)
+        return Progress(total=len({id(self.dag.get_job_group(job) or job) for job in needed}))
 
     @cached_property
     def earlier(self) -> dict[str, str]:
         """Return the jobs an earlier life of this run left behind, id by name; listed once."""
-        return attach.running_children(self.batch, self.queue, self.prefix, STARTED)
+        return attach.unfinished(self.batch, self.queue, self.prefix, STARTED)
 
     @cached_property
     def bundle(self) -> bundle.Bundle:
@@ -153,11 +153,12 @@ class Executor(RemoteExecutor):
         paths = [str(path) for path in self.workflow.overwrite_configfiles]
         paths += [path for path in (self.settings.worker_files or "").split(",") if path]
         general = self.workflow.spawned_job_args_factory.general_args(self.common_settings)
-        arguments = [*shlex.split(general), "--mode", "remote", "--show-failed-logs"]
+        arguments = [*shlex.split(general), "--mode", "remote"]
         return self.bundle.put(
             {
                 "snakefile": str(self.workflow.main_snakefile),
                 "files": bundle.read_files(paths),
+                "scratch": self.settings.scratch_dir,
                 "arguments": arguments,
             }
         )
@@ -306,6 +307,8 @@ class Executor(RemoteExecutor):
             exit_code=exit_code,
             attempt=job.attempt,
             will_retry=will_retry,
+            summary=failures.summary(reason, exit_code, tail),
+            log_stream=logs.stream(detail) or "",
             log=tail,
         )
         failures.record(self.settings.failures_file, failure)

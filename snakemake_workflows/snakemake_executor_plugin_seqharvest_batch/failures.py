@@ -43,6 +43,13 @@ _BY_LOG = (
     ),
     (Kind.OUT_OF_MEMORY, re.compile(r"exit status 137|SIGKILL|std::bad_alloc|MemoryError")),
 )
+_RULER = re.compile(r"={20,}$")
+# Snakemake's own frame around an error says nothing about it.
+_FRAME = re.compile(
+    r"Error in (rule|group)|RuleException|WorkflowError:$|\(command exited|for error details"
+    r"|job execution failed"
+)
+_ERROR = re.compile(r"error|exception", re.I)
 _OOM_EXIT = 137  # 128 + SIGKILL: the kernel's out-of-memory killer
 
 
@@ -59,6 +66,8 @@ class Failure:
     exit_code: int | None
     attempt: int = 1
     will_retry: bool = False
+    summary: str = ""
+    log_stream: str = ""
     log: list[str] = field(default_factory=list)
 
 
@@ -89,6 +98,24 @@ def _last_container(detail: dict[str, Any]) -> dict[str, Any]:
     if attempts:
         container.update(attempts[-1].get("container") or {})
     return container
+
+
+def summary(reason: str, exit_code: int | None, log: Sequence[str]) -> str:
+    """Say in one line why a job failed: the tool's own last words if the log has them."""
+    told = f"{reason} (exit code {exit_code})" if exit_code is not None else reason
+    words = _last_words(log)
+    return f"{words} [{told}]" if words else told
+
+
+def _last_words(log: Sequence[str]) -> str:
+    """Return the last line of the log file that the worker showed between rulers, else of errors."""
+    rulers = [number for number, line in enumerate(log) if _RULER.match(line)]
+    if len(rulers) > 1:
+        shown = [line.strip() for line in log[rulers[-2] + 1 : rulers[-1]] if line.strip()]
+        if shown:
+            return shown[-1]
+    errors = [line.strip() for line in log if _ERROR.search(line) and not _FRAME.search(line)]
+    return errors[-1] if errors else ""
 
 
 def record(path: str | None, failure: Failure) -> None:

@@ -1,5 +1,6 @@
 """The executor's settings; their help texts are its manual (`snakemake --help`)."""
 
+# ruff: noqa: UP045 - argparse cannot call `str | None`
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -52,6 +53,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "help": "Comma-separated files, relative to the working directory, that a worker "
             "needs in its own working directory to parse the workflow (sample sheets). Config "
             "files come by themselves.",
+        },
+    )
+    scratch_dir: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Directory on the worker in which each job makes, and removes, a working "
+            "directory of its own; environment variables in it are the worker's. Default, also "
+            "when a variable is not set there: the job works where it was started.",
         },
     )
     region: Optional[str] = field(

@@ -1,24 +1,63 @@
 """A worker job's command: fetch the run's bundle, then be Snakemake, in one process."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+LOG_LINES = 25  # of the failed rule's log file; fits the log tail the head asks for
+RULER = "=" * 80
+
 
 def main(argv: Sequence[str]) -> None:
-    """Run `worker BUNDLE_URI [--arguments-from URI | SNAKEMAKE ARGUMENTS…]`; exits with its code."""
+    """Run `worker BUNDLE_URI [--arguments-from URI | SNAKEMAKE ARGUMENTS…]`; exit with its code."""
     bundle_uri, *arguments = argv
     bundle = _fetch(bundle_uri)
     if arguments[:1] == ["--arguments-from"]:
         arguments = _fetch(arguments[1])["arguments"]
-    _write(bundle["files"])
-    # Imported late: a bundle that cannot be had should say so at once.
-    from snakemake.cli import main as snakemake
+    with _working_directory(bundle.get("scratch")):
+        _write(bundle["files"])
+        # Imported late: a bundle that cannot be had should say so at once.
+        from snakemake.cli import main as snakemake
 
-    snakemake(["--snakefile", bundle["snakefile"], *arguments, *bundle["arguments"]])
+        try:
+            snakemake(["--snakefile", bundle["snakefile"], *arguments, *bundle["arguments"]])
+        except SystemExit as end:
+            if end.code:
+                _show_newest_log()
+            raise
+
+
+@contextmanager
+def _working_directory(wanted: str | None) -> Iterator[None]:
+    """Work in a fresh folder below the wanted one, or stay where we are when there is none."""
+    base = os.path.expandvars(wanted or "$")
+    if "$" in base:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="job-", dir=base, ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(base)
+
+
+def _show_newest_log() -> None:
+    """Print the end of the failed rule's log file, which is the last one written.
+
+    Snakemake's own --show-failed-logs does not find log files that are kept in storage.
+    """
+    logs = [path for path in Path(".snakemake/storage").rglob("*.log") if path.stat().st_size]
+    if logs:
+        newest = max(logs, key=lambda path: path.stat().st_mtime)
+        lines = newest.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        print(f"End of {newest.name}:", RULER, *lines, RULER, sep="\n", flush=True)
 
 
 def _fetch(uri: str) -> dict[str, Any]:
