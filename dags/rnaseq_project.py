@@ -84,6 +84,7 @@ A sample that fails does not stop the others; the registry says which failed, an
     open_project = StageOperator(
         task_id="open",
         stage="open_project",
+        opens=True,
         project=PROJECT,
         arguments={"run_id": "{{ run_id }}"},
         from_form=("release", "retry_failed", "take_over"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from seqharvest.batch import Failure, JobRequest
 
 STORE_KEY = "batch_job_id"
+DEFAULT_TIMEOUT = timedelta(days=2)  # a job nobody set a limit for must not bill for ever
 TAIL = 30  # lines of a failed job's log that are shown
 
 
@@ -43,6 +44,8 @@ class BatchJobOperator(BaseOperator):
     :param job_definition: name of the job definition's setting, e.g. "head_job"
     :param array: one child per run of the plan instead of one job
     :param attempts: how often Batch itself starts the job again after a Spot reclaim
+    :param vcpus: instead of the job definition's
+    :param memory_mb: instead of the job definition's
     :param execution_timeout: ends the job, counted from the submission
     """
 
@@ -60,9 +63,12 @@ class BatchJobOperator(BaseOperator):
         job_definition: str = "head_job",
         array: bool = False,
         attempts: int = 3,
+        vcpus: int | None = None,
+        memory_mb: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("execution_timeout", timedelta(days=2))
+        # .partial() passes None for what is not given.
+        kwargs["execution_timeout"] = kwargs.get("execution_timeout") or DEFAULT_TIMEOUT
         super().__init__(**kwargs)
         self.plan = plan
         self.module = module
@@ -70,6 +76,8 @@ class BatchJobOperator(BaseOperator):
         self.job_definition = job_definition
         self.array = array
         self.attempts = attempts
+        self.vcpus = vcpus
+        self.memory_mb = memory_mb
         self.log_address = ""
         self._job_id = ""
 
@@ -80,8 +88,6 @@ class BatchJobOperator(BaseOperator):
         if not self._size():
             self.log.info("nothing to do: %s", self.plan)
             return {"job_id": "", "status": "nothing to do"}
-        if self.array and self._size() == 1:
-            self.log.info("one run only: a plain job, not an array")
         self._job_id = self._stored(context) or self._submit(context)
         self._wait()
 
@@ -123,6 +129,8 @@ class BatchJobOperator(BaseOperator):
             definition=getattr(knobs, self.job_definition),
             command=("python", "-m", self.module, layout.uri(knobs.bucket, self.plan["manifest"])),
             key=f"{stage}/{project}/{digest}",
+            vcpus=self.vcpus,
+            memory_mb=self.memory_mb,
             array_size=self._size() if self.array else 0,
             timeout_seconds=int(self.execution_timeout.total_seconds()),
             attempts=self.attempts,
@@ -167,14 +175,7 @@ class BatchJobOperator(BaseOperator):
         except InputError as error:
             raise AirflowFailException(str(error)) from error
         context["task_state_store"].set(STORE_KEY, job.job_id, retention=NEVER_EXPIRE)
-        self.log.info(
-            "%s job %s: %s on %s: %s",
-            "attached to" if job.attached else "submitted",
-            job.job_id,
-            request.name,
-            request.queue,
-            " ".join(request.command),
-        )
+        self.log.info("job %s runs: %s", job.job_id, " ".join(request.command))
         return job.job_id
 
     def _wait(self) -> NoReturn:

@@ -38,18 +38,22 @@ class ConcludeOperator(BaseOperator):
         """Record the failure if there is one, and raise it, so that the run is marked failed."""
         from airflow.sdk.exceptions import AirflowFailException
 
+        from seqharvest.errors import InputError
         from seqharvest.registry import Registry
 
         reasons = self._reasons(context)
+        said = "; ".join(reasons)
         registry = Registry()
-        item = registry.project(self.project)
-        ours = item.get("run_id") or item.get("last_run_id")
-        if item["state"] in ENDED and ours == context["ti"].run_id:
-            return self._tell_end(registry, item, reasons)
-        why = "; ".join(reasons) or f"the run ended while the project was {item['state']}"
-        if item.get("run_id") != context["ti"].run_id:
+        try:
+            item = registry.project(self.project)
+        except InputError as error:
+            raise AirflowFailException(said or str(error)) from error
+        why = said or f"the run ended while the project was {item['state']}"
+        if (item.get("run_id") or item.get("last_run_id")) != context["ti"].run_id:
             raise AirflowFailException(f"{why} (project {self.project} is not in this run's hands)")
-        if item["state"] not in (*ENDED, "failed"):
+        if item["state"] in ENDED:
+            return self._tell_end(registry, item, reasons)
+        if item["state"] != "failed":
             by = f"airflow:{context['ti'].dag_id}"
             registry.move_project(self.project, "failed", by=by, why=why)
         raise AirflowFailException(f"project {self.project} failed: {why}")

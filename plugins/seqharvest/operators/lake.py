@@ -16,6 +16,8 @@ class LakeLoadOperator(BatchJobOperator):
     ui_color = "#d9d2e9"
 
     def __init__(self, *, plan: Any, module: str = "seqharvest.lake.load", **kwargs: Any) -> None:
+        # More than a head job needs: the load merges a project's tables in memory.
+        kwargs = {"vcpus": 1, "memory_mb": 2048, **kwargs}
         super().__init__(plan=plan, module=module, **kwargs)
 
     def _summary(self) -> dict[str, Any]:

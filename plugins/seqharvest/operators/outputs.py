@@ -8,6 +8,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 
+from seqharvest.operators.stage import check_ours, hopeless_errors_fail
+
 
 class S3OutputsExistShortCircuitOperator(BaseOperator, SkipMixin):
     """Pass on the shards of samples that lack outputs; skip the analysis when none does.
@@ -33,8 +35,10 @@ class S3OutputsExistShortCircuitOperator(BaseOperator, SkipMixin):
         from seqharvest import stages
 
         by = f"airflow:{context['ti'].dag_id}"
-        self._adopt_mark(by)
-        shards = stages.plan_analysis(self.project, by=by)
+        with hopeless_errors_fail():
+            check_ours(self.project, context["ti"].run_id)
+            self._adopt_mark(by)
+            shards = stages.plan_analysis(self.project, by=by)
         if shards:
             samples = sum(shard["samples"] for shard in shards)
             self.log.info(

@@ -22,6 +22,23 @@ def hopeless_errors_fail() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+def check_ours(project: str, run_id: str) -> None:
+    """Raise `StateConflict` when a project is, or was last, in the hands of another run.
+
+    An old run's task that is cleared must not reach into the work of a newer one.
+    """
+    from seqharvest.errors import StateConflict
+    from seqharvest.registry import Registry
+
+    item = Registry().project(project)
+    owner = item.get("run_id") or item.get("last_run_id")
+    if owner != run_id:
+        raise StateConflict(
+            f"project {project} is {item['state']} in the hands of run {owner}, not of {run_id}",
+            "clear the tasks of that run, or clear `open` to claim the project again",
+        )
+
+
 class StageOperator(BaseOperator):
     """Call one function of `seqharvest.stages` for a project; return the keys that it returns.
 
@@ -29,6 +46,7 @@ class StageOperator(BaseOperator):
     :param project: project id (templated)
     :param arguments: further keyword arguments (templated)
     :param from_form: names of DAG params that are passed on as they are
+    :param opens: this step claims the project for the run; all others need it claimed
     :param at_least_one: return `[{}]` for an empty list, so that what is mapped over it runs
         (and does nothing) instead of being skipped along with all that follows
     """
@@ -44,6 +62,7 @@ class StageOperator(BaseOperator):
         project: str,
         arguments: Mapping[str, Any] | None = None,
         from_form: Sequence[str] = (),
+        opens: bool = False,
         at_least_one: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -52,6 +71,7 @@ class StageOperator(BaseOperator):
         self.project = project
         self.arguments = dict(arguments or {})
         self.from_form = tuple(from_form)
+        self.opens = opens
         self.at_least_one = at_least_one
 
     def execute(self, context: Any) -> Any:
@@ -62,6 +82,8 @@ class StageOperator(BaseOperator):
         arguments = {name: context["params"][name] for name in self.from_form}
         arguments |= {"by": f"airflow:{context['ti'].dag_id}", **self.arguments}
         with hopeless_errors_fail():
+            if not self.opens:
+                check_ours(self.project, context["ti"].run_id)
             result = step(self.project, **arguments)
         self.log.info("project %s %s: %s", self.project, self.stage, result)
         return result or [{}] if self.at_least_one else result

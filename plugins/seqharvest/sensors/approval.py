@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator
+from airflow.sdk.bases.skipmixin import SkipMixin
 
 from seqharvest.settings import settings
 
@@ -38,7 +39,7 @@ def look(project: str) -> dict[str, Any] | None:
     }
 
 
-class QCApprovalSensor(BaseSensorOperator):
+class QCApprovalSensor(BaseSensorOperator, SkipMixin):
     """Wait for a person's decision about a project, however it is given.
 
     Ways to decide: editing the project's item in DynamoDB, `python -m seqharvest.registry
@@ -103,13 +104,9 @@ class QCApprovalSensor(BaseSensorOperator):
 
     def _end_run(self, context: Any, outcome: dict[str, Any]) -> None:
         """Skip the tasks directly behind this one; the others follow by their trigger rules."""
-        from airflow.sdk.bases.skipmixin import SkipMixin
-
         instance = context["ti"]
         instance.xcom_push(key="return_value", value=outcome)
-        behind = context["task"].get_direct_relatives(upstream=False)
-        # skip() is a mixin's method; this sensor is no other kind of brancher.
-        SkipMixin.skip(self, instance, behind)  # type: ignore[arg-type]
+        self.skip(instance, context["task"].get_direct_relatives(upstream=False))
 
     def _announce(self, context: Any) -> None:
         from seqharvest import layout

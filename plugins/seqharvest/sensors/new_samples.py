@@ -10,6 +10,9 @@ from airflow.sdk import BaseSensorOperator
 
 from seqharvest.settings import settings
 
+#: Airflow maps over at most 1,024; what is left has its turn a minute later.
+AT_ONCE = 1000
+
 
 def as_dag_run(work: dict[str, Any]) -> dict[str, Any]:
     """Return the DAG run of a project's round: its id is the same however often it is asked for."""
@@ -42,7 +45,7 @@ class NewSamplesSensor(BaseSensorOperator):
         self.wait = wait
         self.poll_seconds = poll_seconds
 
-    def execute(self, context: Any) -> list[dict[str, Any]]:
+    def execute(self, context: Any) -> Any:
         """Return the projects with work, or wait for one."""
         from seqharvest.registry import Registry
         from seqharvest.triggers.new_samples import NewSamplesTrigger
@@ -59,7 +62,7 @@ class NewSamplesSensor(BaseSensorOperator):
         self, context: Any, event: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Return what the trigger saw."""
-        projects = list((event or {}).get("projects") or [])
+        projects = list((event or {}).get("projects") or [])[:AT_ONCE]
         for work in projects:
             self.log.info(
                 "project %s: %s new samples, round %s",

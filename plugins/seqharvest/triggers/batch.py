@@ -117,6 +117,11 @@ class BatchJobTrigger(BaseTrigger):
 
     def _tell_log(self, job: Mapping[str, Any]) -> None:
         lines, self._token = batch.log_lines(_client("logs"), dict(job), self._token)
+        progress = ""
         for line in lines:
-            progress = PROGRESS.match(line)
-            self.log.info("%s", f"progress: {progress[1]}" if progress else f"| {line}")
+            if found := PROGRESS.match(line):
+                progress = found[1]  # only the newest is news
+            else:
+                self.log.info("| %s", line)
+        if progress:
+            self.log.info("progress: %s", progress)
