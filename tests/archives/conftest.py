@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from seqharvest.archives.download import Limits
 from seqharvest.archives.http import ArchiveClient, Patience
 from seqharvest.settings import settings

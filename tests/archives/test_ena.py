@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from seqharvest.archives import ena
 from seqharvest.archives.http import ArchiveClient
 from seqharvest.archives.model import Run

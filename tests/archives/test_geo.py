@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from seqharvest.archives import geo
 from seqharvest.archives.http import ArchiveClient
 from seqharvest.errors import ArchiveError, InputError
@@ -29,7 +31,7 @@ def _search(count: int, uids: list[str]) -> Reply:
     return Reply(json.dumps({"esearchresult": {"count": str(count), "idlist": uids}}).encode())
 
 
-def _summary(**entries: dict[str, object]) -> Reply:
+def _summary(**entries: Mapping[str, object]) -> Reply:
     return Reply(
         json.dumps({"result": {uid[1:]: entry for uid, entry in entries.items()}}).encode()
     )

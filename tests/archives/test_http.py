@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from seqharvest.archives import ena, geo
 from seqharvest.archives.http import ArchiveClient, NcbiSpacing, Patience, retry_after
 from seqharvest.errors import ArchiveError

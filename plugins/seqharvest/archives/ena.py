@@ -35,9 +35,22 @@ FIELDS = (
     "tax_id",
     "sample_alias",
     "experiment_alias",
+    "sample_description",
+    "study_title",
+    "instrument_model",
+    "first_public",
 )
 # Kept as given with each run; the rest of FIELDS has a place of its own in Run.
-METADATA = ("sample_title", "experiment_title", "sample_alias", "experiment_alias")
+METADATA = (
+    "sample_title",
+    "sample_description",
+    "experiment_title",
+    "sample_alias",
+    "experiment_alias",
+    "study_title",
+    "instrument_model",
+    "first_public",
+)
 
 
 def runs(accession: str, client: ArchiveClient | None = None) -> list[Run]:

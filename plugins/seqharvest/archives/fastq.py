@@ -151,10 +151,11 @@ class FastqScan:
         return VerificationError(f"{self.name}, read {self.reads + record + 1}: {what}")
 
 
-def inspect(path: Path, reader: tuple[str, ...] = ("pigz", "-dc")) -> FastqReport:
+def inspect(path: Path) -> FastqReport:
     """Check a gzip-compressed FASTQ; raises `VerificationError` when gzip or FASTQ are broken."""
     scan = FastqScan(path.name)
-    with _start([*reader, str(path)], stdout=subprocess.PIPE) as process:
+    # Only with -v does pigz fail on junk behind the last gzip member.
+    with _start(["pigz", "-vdc", str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             for piece in _pieces(process.stdout):
@@ -162,7 +163,6 @@ def inspect(path: Path, reader: tuple[str, ...] = ("pigz", "-dc")) -> FastqRepor
         finally:
             process.stdout.close()  # when a record is wrong, the rest need not be unpacked
             _, message = process.communicate()
-    # pigz warns with 2 when something follows the last gzip member: those are not our bytes.
     if process.returncode != 0:
         raise VerificationError(f"{path.name} is not an intact gzip file: {_tail(message)}")
     return scan.finish()

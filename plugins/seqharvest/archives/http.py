@@ -41,6 +41,10 @@ class PassingError(ArchiveError):
         self.after = after
 
 
+class NoContentError(ArchiveError):
+    """An archive has nothing to show for an accession, which is not the same as no results."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a request is pursued; all times in seconds."""
@@ -132,9 +136,9 @@ def check_status(response: httpx.Response, where: str, longest_retry_after: floa
     if status == 200:
         return
     if status == 204:
-        raise ArchiveError(
+        raise NoContentError(
             f"{where} answered 204 No Content",
-            "the data is under controlled access (dbGaP), or this archive has not mirrored it yet",
+            "check the accession; its data may be under controlled access (dbGaP) or not mirrored",
         )
     message = f"{where} answered HTTP {status}: {snippet(response.content)}"
     if status not in AGAIN_LATER and status < 500:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from seqharvest.archives import ena, geo
-from seqharvest.archives.http import ArchiveClient
+from seqharvest.archives.http import ArchiveClient, NoContentError
 from seqharvest.archives.model import ResolvedProject, ResolvedSample, Run, Series
 from seqharvest.errors import ArchiveError, InputError
 from seqharvest.settings import settings
@@ -93,12 +93,17 @@ def resolve_series(series: Series, portal: ArchiveClient | None = None) -> Resol
             "register its study (SRP… or PRJ…) by hand",
         )
     for study in series.studies:
-        runs = ena.runs(study, portal)
+        try:
+            runs = ena.runs(study, portal)
+        except NoContentError as error:
+            log.warning("series %s: %s", series.accession, error)
+            continue
         if runs:
             return _series_project(series, study, runs)
     raise ArchiveError(
         f"ENA has no public run of {' or '.join(series.studies)}, the study of {series.accession}",
-        "the runs may not be mirrored yet: register it again in some days",
+        "they may be under controlled access (dbGaP), or not mirrored yet: register it again"
+        " in some days",
     )
 
 
@@ -254,7 +259,7 @@ def _project(
     return ResolvedProject(
         project=project,
         source=source,
-        title=series.title if series else "",
+        title=series.title if series else runs[0].metadata.get("study_title", ""),
         organism=organism or (series.organism if series else ""),
         taxid=taxid,
         study=study or next((run.study for run in described if run.study), ""),

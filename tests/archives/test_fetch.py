@@ -1,0 +1,358 @@
+"""A run is in S3 whole, verified and on record, or not at all and with the reason."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqharvest.archives import fetch
+from seqharvest.archives.download import Limits
+from seqharvest.archives.model import FastqFile, Run
+from seqharvest.archives.reads import Workbench
+from seqharvest.errors import ArchiveError, InputError, SeqharvestError
+
+from .conftest import ArchiveServer, Reply
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def reads(mate: int, count: int = 20, prefix: str = "r") -> bytes:
+    lines = (f"@{prefix}{n} {n}/{mate}\n{'ACGT' * 9}\n+\n{'FFF:' * 9}\n" for n in range(count))
+    return gzip.compress("".join(lines).encode(), mtime=0)
+
+
+def file(archive: ArchiveServer, name: str, body: bytes, **published: Any) -> FastqFile:
+    url = archive.serve(f"/vol1/{name}", Reply(body))
+    return replace(FastqFile(url, hashlib.md5(body).hexdigest(), len(body)), **published)
+
+
+def pair(archive: ArchiveServer, accession: str) -> tuple[FastqFile, ...]:
+    return tuple(file(archive, f"{accession}_{m}.fastq.gz", reads(m)) for m in (1, 2))
+
+
+def sra(archive: ArchiveServer, run: Run, path: Path, **changes: Any) -> Run:
+    body = path.read_bytes()
+    url = archive.serve(f"/sra/{run.accession}/{run.accession}", Reply(body))
+    known = {"sra_url": url, "sra_md5": hashlib.md5(body).hexdigest(), "sra_size": len(body)}
+    return replace(run, **{**known, **changes})
+
+
+class Site:
+    """A project's corner of the bucket, and how to fetch into it."""
+
+    def __init__(self, aws: Any, project: str, limits: Limits, folder: Path) -> None:
+        self.s3, self.bucket, self.project = aws.client("s3"), aws.bucket, project
+        self.limits, self.folder = limits, folder
+
+    def order(self, run: Run, *sources: str) -> fetch.Order:
+        return fetch.Order(self.bucket, self.project, "SRX1", run, sources or ("sra", "ena"))
+
+    def fetch(self, run: Run, *sources: str) -> dict[str, Any]:
+        bench = Workbench(self.folder, 2, self.limits)
+        return fetch.fetch(self.s3, self.order(run, *sources), 2, bench)
+
+    def keys(self) -> dict[str, int]:
+        prefix = f"raw/project={self.project}/"
+        page = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return {
+            found["Key"].removeprefix(f"{prefix}sample=SRX1/"): found["Size"]
+            for found in page.get("Contents", [])
+        }
+
+    def read(self, name: str) -> bytes:
+        key = f"raw/project={self.project}/sample=SRX1/{name}"
+        return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+
+@pytest.fixture
+def site(
+    aws: Any,
+    request: pytest.FixtureRequest,
+    limits: Limits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    monkeypatch.chdir(tmp_path)
+    project = hashlib.md5(request.node.name.encode()).hexdigest()
+    return Site(aws, project, limits, tmp_path)
+
+
+RUN = Run("SRR1", "SRX1", "paired", spots=20)
+
+
+def test_ena_fastq_is_stored_as_published_and_only_once(
+    site: Site, archive: ArchiveServer, tmp_path: Path
+) -> None:
+    run = replace(RUN, fastq=pair(archive, "SRR1"))
+    provenance = site.fetch(run, "ena")
+    assert site.read("SRR1_1.fastq.gz") == reads(1) and site.read("SRR1_2.fastq.gz") == reads(2)
+    assert json.loads(site.read("SRR1.json")) == provenance
+    assert provenance["md5s"] == [one.md5 for one in run.fastq]
+    assert provenance["files"][1] == {
+        "key": f"raw/project={site.project}/sample=SRX1/SRR1_2.fastq.gz",
+        "md5": run.fastq[1].md5,
+        "size": run.fastq[1].size,
+        "reads": 20,
+        "bases": 720,
+        "shortest": 36,
+        "longest": 36,
+    }
+    assert (provenance["spots"], provenance["layout"], provenance["orphans"]) == (20, "paired", 0)
+    asked = len(archive.requests)
+    assert site.fetch(run, "ena") == provenance
+    assert len(archive.requests) == asked
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fetch_that_was_killed_before_its_provenance_is_done_again(
+    site: Site, archive: ArchiveServer
+) -> None:
+    run = replace(RUN, fastq=pair(archive, "SRR1"))
+    site.fetch(run, "ena")
+    key = f"raw/project={site.project}/sample=SRX1/SRR1"
+    site.s3.put_object(Bucket=site.bucket, Key=f"{key}_2.fastq.gz", Body=b"half")
+    site.fetch(run, "ena")
+    assert site.read("SRR1_2.fastq.gz") == reads(2)
+    site.s3.put_object(Bucket=site.bucket, Key=f"{key}.json", Body=b'{"files":')
+    site.fetch(run, "ena")
+    assert json.loads(site.read("SRR1.json"))["spots"] == 20
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_three_files_in_any_order_keep_the_pairs_and_record_the_orphans(
+    order: tuple[int, ...], site: Site, archive: ArchiveServer
+) -> None:
+    orphans = file(archive, "SRR1.fastq.gz", reads(1, 3, "o"))
+    files = (*pair(archive, "SRR1"), orphans)
+    run = replace(RUN, spots=23, fastq=tuple(files[place] for place in order))
+    provenance = site.fetch(run, "ena")
+    assert (provenance["layout"], provenance["orphans"], provenance["spots"]) == ("paired", 3, 23)
+    assert sorted(site.keys()) == ["SRR1.json", "SRR1_1.fastq.gz", "SRR1_2.fastq.gz"]
+
+
+@pytest.mark.parametrize("name", ["SRR1.fastq.gz", "SRR1_1.fastq.gz", "SRR1_2.fastq.gz"])
+def test_a_paired_run_that_holds_one_mate_is_recorded_single(
+    name: str, site: Site, archive: ArchiveServer
+) -> None:
+    run = replace(RUN, fastq=(file(archive, name, reads(1)),))
+    provenance = site.fetch(run, "ena")
+    assert (provenance["layout"], provenance["declared_layout"]) == ("single", "paired")
+    assert sorted(site.keys()) == ["SRR1.json", "SRR1_1.fastq.gz"]
+
+
+def test_nothing_unverified_from_ena_enters_s3(site: Site, archive: ArchiveServer) -> None:
+    good = pair(archive, "SRR1")
+    bad = {
+        "R1 has 20 reads and R2 19": file(archive, "a_2.fastq.gz", reads(2, 19)),
+        "names of R1 and R2 differ": file(archive, "b_2.fastq.gz", reads(2, 20, "q")),
+        "not an intact gzip": file(archive, "c_2.fastq.gz", reads(2)[:-30]),
+        "has md5": file(archive, "d_2.fastq.gz", reads(2), md5="0" * 32),
+        "published are 9999 B": file(archive, "e_2.fastq.gz", reads(2), size=9999),
+        "HTTP 404": FastqFile(f"{archive.url}/none_2.fastq.gz", "0" * 32, 10),
+        "cut in the middle": file(
+            archive, "f_2.fastq.gz", gzip.compress(gzip.decompress(reads(2))[:-9])
+        ),
+    }
+    for why, second in bad.items():
+        with pytest.raises(ArchiveError, match=f"run SRR1 of sample SRX1 .*ena: .*{why}"):
+            site.fetch(replace(RUN, fastq=(good[0], second)), "ena")
+    with pytest.raises(ArchiveError, match="20 spots, published are 21"):
+        site.fetch(replace(RUN, spots=21, fastq=good), "ena")
+    with pytest.raises(ArchiveError, match="interleaved"):
+        one = file(archive, "g.fastq.gz", reads(1, 40))
+        site.fetch(replace(RUN, fastq=(one,)), "ena")
+    assert site.keys() == {}
+
+
+def test_a_paired_sra_archive_becomes_verified_fastq(
+    site: Site, archive: ArchiveServer, data: Path
+) -> None:
+    run = replace(RUN, accession="ERR3487613", spots=10)
+    provenance = site.fetch(sra(archive, run, data / "sra/ERR3487613"))
+    truth = (data / "sra/ERR3487613.fasta").read_text().split("\n")[1::2]
+    for mate, expected in ((1, truth[0::2]), (2, truth[1::2])):
+        stored = gzip.decompress(site.read(f"ERR3487613_{mate}.fastq.gz")).decode().split("\n")
+        assert stored[1::4] == expected
+    assert (provenance["source"], provenance["spots"], provenance["layout"]) == (
+        "sra",
+        10,
+        "paired",
+    )
+    assert provenance["tools"]["fasterq-dump"].startswith("3.")
+    assert provenance["attempts"] == [{"source": "sra", "url": provenance["url"], "error": ""}]
+
+
+def test_sra_orphans_and_unmeasured_qualities_are_recorded(
+    site: Site, archive: ArchiveServer, data: Path
+) -> None:
+    run = replace(RUN, accession="SRR9990003", spots=100)
+    orphaned = site.fetch(sra(archive, run, data / "sra/SRR9990003_orphans.sra"))
+    assert (orphaned["orphans"], orphaned["spots"]) == (30, 100)
+    assert [one["reads"] for one in orphaned["files"]] == [70, 70]
+    run = replace(RUN, accession="SRR600096", spots=16)
+    lite = site.fetch(sra(archive, run, data / "sra/SRR600096.sralite"))
+    assert lite["constant_quality"] == "?" and orphaned["constant_quality"] == ""
+
+
+BAD_ARCHIVES = {
+    "bad_bitflip.sra": "vdb-validate rejects",
+    "bad_truncated.sra": "vdb-validate rejects|fasterq-dump fails",
+    "blob_val_inv_chsum.sra": "vdb-validate rejects",
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARCHIVES)
+def test_a_bad_sra_archive_falls_back_to_ena(
+    name: str, site: Site, archive: ArchiveServer, data: Path
+) -> None:
+    # As if the damage had been published: md5 and size agree with the damaged file.
+    run = sra(archive, replace(RUN, fastq=pair(archive, "SRR1")), data / "sra" / name)
+    provenance = site.fetch(run)
+    assert provenance["source"] == "ena" and site.read("SRR1_1.fastq.gz") == reads(1)
+    first, second = provenance["attempts"]
+    assert (first["source"], second["error"]) == ("sra", "")
+    assert any(why in first["error"] for why in BAD_ARCHIVES[name].split("|"))
+
+
+def test_every_way_an_sra_source_fails_ends_without_an_object(
+    site: Site, archive: ArchiveServer, data: Path, tmp_path: Path
+) -> None:
+    good = data / "sra/ERR3487613"
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    page = tmp_path / "page"
+    page.write_bytes(b"\n <!doctype HTML><html>gone</html>")
+    run = replace(RUN, spots=10)
+    cases = {
+        "has md5": sra(archive, run, good, sra_md5="f" * 32, accession="SRR2"),
+        "10 spots, published are 11": replace(sra(archive, run, good), spots=11),
+        "published are 7 B": sra(archive, run, good, sra_size=7),
+        "fasterq-dump fails": sra(archive, replace(run, accession="SRR3"), empty),
+        "web page": sra(archive, replace(run, accession="SRR4"), page),
+        "HTTP 404": replace(run, sra_url=f"{archive.url}/sra/none"),
+    }
+    empty.unlink()
+    page.unlink()
+    for why, bad in cases.items():
+        with pytest.raises(ArchiveError, match=f"sra: .*{why}.*ENA publishes no FASTQ"):
+            site.fetch(bad)
+    assert site.keys() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reset_in_mid_archive_is_resumed_and_recorded(
+    site: Site, archive: ArchiveServer, data: Path
+) -> None:
+    run = sra(archive, replace(RUN, layout="single", spots=50_000), data / "sra/SRR6357073.sra")
+    body = (data / "sra/SRR6357073.sra").read_bytes()
+    archive.serve("/sra/SRR1/SRR1", Reply(body, cut=1_000_000), Reply(body))
+    provenance = site.fetch(run)
+    broken, done = provenance["attempts"]
+    assert "broke off" in broken["error"] and done["error"] == ""
+    assert int(archive.asked("/sra/SRR1/SRR1")[1]["Range"][6:-1]) > 0
+    original = data / "reads/yeast_GSE110004/fastq/SRR6357073_1.fastq.gz"
+    ours = gzip.decompress(site.read("SRR1_1.fastq.gz")).split(b"\n")
+    theirs = gzip.decompress(original.read_bytes()).split(b"\n")
+    assert ours[1::4] == theirs[1::4] and ours[3::4] == theirs[3::4]
+
+
+# ---- the Batch child
+
+
+def put_manifest(site: Site, *runs: Run, sources: tuple[str, ...] = ("ena",)) -> str:
+    content = {
+        "stage": "fetch",
+        "project": site.project,
+        "bucket": site.bucket,
+        "sources": list(sources),
+        "runs": [{"sample": "SRX1", "run": run.as_dict()} for run in runs],
+    }
+    key = f"manifests/project={site.project}/fetch-abc123.json"
+    site.s3.put_object(Bucket=site.bucket, Key=key, Body=json.dumps(content).encode())
+    return f"s3://{site.bucket}/{key}"
+
+
+def outcome(site: Site, run: str) -> dict[str, str]:
+    key = f"logs/batch/fetch/project={site.project}/abc123-{run}.json"
+    found: dict[str, str] = json.loads(
+        site.s3.get_object(Bucket=site.bucket, Key=key)["Body"].read()
+    )
+    return found
+
+
+def test_a_child_takes_the_run_of_its_index_and_tells_why_it_failed(
+    site: Site, archive: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    bad = replace(RUN, accession="SRR9")
+    manifest = put_manifest(site, bad, replace(RUN, fastq=pair(archive, "SRR1")))
+    try:
+        monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_INDEX", "1")
+        assert fetch.main([manifest]) == 0
+        assert "SRR1.json" in set(site.keys())
+        monkeypatch.delenv("AWS_BATCH_JOB_ARRAY_INDEX")
+        assert fetch.main([manifest]) != 0
+        assert fetch.main([manifest, "--index", "2"]) == InputError.exit_code
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    told = outcome(site, "SRR9")
+    assert (told["sample"], told["run"]) == ("SRX1", "SRR9")
+    assert "SRR9" in told["reason"] and "ena: ENA publishes no FASTQ" in told["reason"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "not a fetch manifest"),
+        (b'{"runs":[{"sample":"s"}],"project":"p"}', "not a fetch manifest"),
+        (b'{"runs":[{"sample":"s","run":{"accession":"SRR1"}}],"project":"p"}', "SRR1 is not"),
+    ],
+)
+def test_a_broken_manifest_is_named(content: bytes, why: str, site: Site) -> None:
+    site.s3.put_object(Bucket=site.bucket, Key="manifests/x.json", Body=content)
+    with pytest.raises(InputError, match=why):
+        fetch.read_order(site.s3, f"s3://{site.bucket}/manifests/x.json", 0)
+    with pytest.raises(InputError, match="cannot be read"):
+        fetch.read_order(site.s3, f"s3://{site.bucket}/manifests/none.json", 0)
+    with pytest.raises(SeqharvestError, match="not s3://"):
+        fetch.read_order(site.s3, "manifests/none.json", 0)
+
+
+def test_an_unknown_source_is_refused(site: Site) -> None:
+    manifest = put_manifest(site, RUN, sources=("sra", "ftp"))
+    with pytest.raises(InputError, match="fetch sources are sra, ftp → name some of sra, ena"):
+        fetch.read_order(site.s3, manifest, 0)
+
+
+def test_a_terminated_child_cleans_up_and_says_so(
+    site: Site, archive: ArchiveServer, tmp_path: Path
+) -> None:
+    files = pair(archive, "SRR1")
+    archive.serve("/vol1/SRR1_2.fastq.gz", Reply(reads(2), pause=1))
+    manifest = put_manifest(site, replace(RUN, fastq=files))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "seqharvest.archives.fetch", manifest],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPO / "plugins")},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 15
+    while not archive.asked("/vol1/SRR1_2.fastq.gz") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=20)
+    assert child.returncode == 1, said.decode()
+    assert "ended by Batch" in outcome(site, "SRR1")["reason"]
+    assert list(tmp_path.iterdir()) == [] and site.keys() == {}
