@@ -99,6 +99,16 @@ def test_an_excluded_sample_disappears_from_every_table(study: Study) -> None:
         assert {row["sample"] for row in seen(study, table, "sample")} == {"treat-1"}, table
 
 
+def test_a_sample_the_manifest_lists_as_excluded_is_in_no_table(study: Study) -> None:
+    both = ["ctrl-1", "treat-1"]
+    states = {"ctrl-1": "excluded", "treat-1": "failed"}
+    rows = [{"sample": s, "layout": "single", "runs": "R", "state": states[s]} for s in both]
+    load.load(study.manifest(both, samples=rows, tables={}), study.folder)
+
+    for table in ("samples", "qc_metrics"):
+        assert {row["sample"] for row in seen(study, table, "sample")} == {"treat-1"}, table
+
+
 def test_a_sample_without_junctions_and_a_project_without_samples_load(study: Study) -> None:
     study.analysed("ctrl-1", counts=[1], junctions=0)
     study.analysed("treat-1", counts=[1], junctions=0)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: Athena's own limit for a SELECT is 30 minutes; none of our queries should come near.
 TIMEOUT_SECONDS = 600.0
-_FIRST_POLL_SECONDS = 0.05
+_FIRST_POLL_SECONDS = 0.02
 _LAST_POLL_SECONDS = 2.0
 
 

@@ -79,13 +79,14 @@ def check_release(release: str) -> str:
 
 
 def _checked_samples(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the samples that belong in the lake: all but those a reviewer excluded."""
     seen = set()
     for row in rows:
         sample = check_sample_id(row["sample"])
         if sample in seen:
             raise InputError(f"sample {sample} is in the load manifest twice")
         seen.add(sample)
-    return tuple(dict(row) for row in rows)
+    return tuple(dict(row) for row in rows if row.get("state") != "excluded")
 
 
 def read_json(bucket: str, key: str) -> dict[str, Any]:
