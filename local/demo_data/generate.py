@@ -12,6 +12,7 @@ from local.demo_data.design import CONDITIONS, DemoRun, design, write_series
 from local.demo_data.genes import Gene
 from local.demo_data.reads import (
     BAD_SHARES,
+    BAD_YIELD,
     Codes,
     Fragments,
     Target,
@@ -62,12 +63,12 @@ def write_run(
     sample = run.sample
     rng = np.random.default_rng([seed, 3, int(run.run[3:])])
     targets = expression(seed, genes, CONDITIONS.index(sample.condition), run.number)
-    wanted = int(pairs * BAD_SHARES[0]) if sample.bad else pairs
-    fragments = draw_fragments(rng, targets, wanted)
+    genuine, *others = [int(pairs * BAD_YIELD * share) for share in BAD_SHARES]
+    fragments = draw_fragments(rng, targets, genuine if sample.bad else pairs)
     both = mates(targets, fragments)
     if sample.bad:
-        others = foreign_mates(rng, int(pairs * BAD_SHARES[1]), int(pairs * BAD_SHARES[2]))
-        both = (np.concatenate([both[0], others[0]]), np.concatenate([both[1], others[1]]))
+        one, two = foreign_mates(rng, *others)
+        both = (np.concatenate([both[0], one]), np.concatenate([both[1], two]))
     order = rng.permutation(len(both[0]))
     for mate, (name, codes) in enumerate(zip(run.files, both, strict=False), start=1):
         shuffled: Codes = codes[order]
