@@ -95,6 +95,8 @@ def publish(stack: Stack, series: Series) -> None:
 
 
 def _forget_settings() -> None:
+    from seqharvest.aws import forget_clients
     from seqharvest.settings import settings
 
     settings.cache_clear()
+    forget_clients()
