@@ -14,11 +14,13 @@ from airflow.listeners import hookimpl
 
 log = logging.getLogger(__name__)
 
+DAG_ID = "rnaseq_project"
 SENSOR = "QCApprovalSensor"
 WAY = "airflow mark"
 #: The audit log's entry is written at the beginning of the request that we are called in.
 RECENT = timedelta(minutes=1)
-_MARKS = ("patch_task_instance", "patch_dag_run", "patch_task_group_instances")
+RUN_MARK = "patch_dag_run"
+_MARKS = (RUN_MARK, "patch_task_instance", "patch_task_group_instances")
 
 
 @hookimpl
@@ -41,12 +43,11 @@ def _record_mark(previous_state: Any, instance: Any, decision: str) -> None:
     from seqharvest.errors import SeqharvestError
     from seqharvest.registry import Registry
 
-    project = _project(instance)
-    event, person = _who(instance)
+    project = _project(instance.dag_run)
+    event, person = _who(instance, instance.task_id)
+    if event == RUN_MARK:  # ending a whole run is no verdict about its samples
+        return
     try:
-        if event == "patch_dag_run":  # ending a whole run says nothing about its samples
-            _record_ended_run(project, instance.run_id, person)
-            return
         item = Registry().decide(project, decision, by=person, way=WAY, comment=_note(instance))
     except SeqharvestError as error:
         log.warning("project %s: the mark of %s changed nothing: %s", project, person, error)
@@ -54,34 +55,55 @@ def _record_mark(previous_state: Any, instance: Any, decision: str) -> None:
         log.info("project %s: %s by %s (%s)", project, item["state"], person, WAY)
 
 
-def _record_ended_run(project: str, run_id: str, person: str) -> None:
+@hookimpl
+def on_dag_run_success(dag_run: Any, msg: str) -> None:
+    """A run marked success by hand leaves its project unfinished."""
+    _record_ended_run(dag_run)
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: Any, msg: str) -> None:
+    """A run marked failed by hand runs no task that could say so in the registry."""
+    _record_ended_run(dag_run)
+
+
+def _record_ended_run(dag_run: Any) -> None:
+    if dag_run.dag_id != DAG_ID:
+        return
+    event, person = _who(dag_run)
+    if event != RUN_MARK:
+        return  # it ended by itself; its last task has recorded how
+    from seqharvest.errors import SeqharvestError
     from seqharvest.registry import Registry
 
-    registry = Registry()
-    if registry.project(project).get("run_id") == run_id:
-        why = f"{person} ended the run by a mark in Airflow while the project waited for review"
-        registry.move_project(project, "failed", by=person, why=why)
+    project, registry = _project(dag_run), Registry()
+    try:
+        item = registry.project(project)
+        if item.get("run_id") == dag_run.run_id and item["state"] != "failed":
+            why = f"{person} marked run {dag_run.run_id} {dag_run.state} in Airflow"
+            registry.move_project(project, "failed", by=person, why=why)
+    except SeqharvestError as error:
+        log.warning("project %s: the end of its run is not recorded: %s", project, error)
 
 
-def _project(instance: Any) -> str:
-    conf = instance.dag_run.conf or {}
-    return str(conf["project"])
+def _project(dag_run: Any) -> str:
+    return str(dag_run.conf["project"])
 
 
-def _who(instance: Any) -> tuple[str, str]:
-    """Return the audit log's newest mark on this task or its run, and who made it."""
+def _who(marked: Any, task_id: str | None = None) -> tuple[str, str]:
+    """Return the audit log's newest mark on a run or one of its tasks, and who made it."""
     from airflow.models.log import Log
     from sqlalchemy import or_, select
     from sqlalchemy.orm import object_session
 
-    session = object_session(instance)
+    session = object_session(marked)
     question = (
         select(Log)
         .where(
-            Log.dag_id == instance.dag_id,
-            Log.run_id == instance.run_id,
+            Log.dag_id == marked.dag_id,
+            Log.run_id == marked.run_id,
             Log.event.in_(_MARKS),
-            or_(Log.task_id == instance.task_id, Log.task_id.is_(None)),
+            or_(Log.task_id == task_id, Log.task_id.is_(None)),
             Log.dttm > datetime.now(UTC) - RECENT,
         )
         .order_by(Log.id.desc())
