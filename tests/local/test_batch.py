@@ -25,8 +25,8 @@ VCPUS = 4
 
 @pytest.fixture(scope="module")
 def batch(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchEndpoint]:
-    options = ("--vcpus", str(VCPUS), "--memory-mib", "4096", "--grace", "1")
-    options = (*options, "--minimum-timeout", "1")
+    capacity = ("--vcpus", str(VCPUS), "--memory-mib", "4096")
+    options = (*capacity, "--grace", "1", "--minimum-timeout", "1")
     endpoint = BatchEndpoint(
         5100, tmp_path_factory.mktemp("batch"), options, {"A_SECRET_OF_THE_ENDPOINT": "x"}
     )
