@@ -76,6 +76,7 @@ class Run:
     counts: dict[str, int] = field(default_factory=dict)
     tail: list[str] = field(default_factory=list)
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: bool = False  # by a signal to the head job
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -233,7 +234,7 @@ def run_snakemake(manifest: Manifest, folder: Path) -> Run:
         text=True,
         errors="replace",
     )
-    with pass_signals_to(process):
+    with pass_signals_to(process) as signals:
         for line in cast(Iterator[str], process.stdout):
             print(line, end="", flush=True)
             tail.append(line.rstrip("\n"))
@@ -243,20 +244,26 @@ def run_snakemake(manifest: Manifest, folder: Path) -> Run:
                     for name, _, count in (part.partition("=") for part in match[1].split())
                 }
         code = process.wait()
-    return Run(code, counts, list(tail), read_failures(folder / FAILURES))
+    failures = read_failures(folder / FAILURES)
+    return Run(code, counts, list(tail), failures, ended=bool(signals))
 
 
 @contextmanager
-def pass_signals_to(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Hand SIGTERM and SIGINT on to the process, which ends its jobs; we stay for the outcome."""
+def pass_signals_to(process: subprocess.Popen[str]) -> Iterator[list[int]]:
+    """Hand SIGTERM and SIGINT on to the process, which ends its jobs; we stay for the outcome.
+
+    Gives the list of the signals that came.
+    """
+    came: list[int] = []
 
     def hand_on(signum: int, _frame: object) -> None:
+        came.append(signum)
         log.warning("%s: ending Snakemake and its worker jobs", signal.Signals(signum).name)
         process.send_signal(signal.SIGTERM)
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -315,7 +322,7 @@ def _reason(run: Run, failure: Mapping[str, Any] | None, missing: Sequence[str])
             "log": failure["log_stream"],
             "tail": failure["log"],
         }
-    if run.code in (-signal.SIGTERM, -signal.SIGKILL):
+    if run.ended or run.code in (-signal.SIGTERM, -signal.SIGKILL):
         return {"kind": "terminated", "reason": "the head job was ended", "log": "", "tail": []}
     # Without a failed job the workflow itself did not start (a bad config), or was interrupted.
     what = _error_line(run.tail) if run.code else ""
@@ -324,8 +331,11 @@ def _reason(run: Run, failure: Mapping[str, Any] | None, missing: Sequence[str])
 
 
 def _error_line(tail: Sequence[str]) -> str:
-    wanted = [line.strip() for line in tail if re.search(r"error|exception", line, re.I)]
-    return wanted[-1] if wanted else f"Snakemake's last words: {tail[-1].strip()}" if tail else ""
+    """Return Snakemake's last error with the line after it, where its message may be."""
+    for number in range(len(tail) - 1, -1, -1):
+        if re.search(r"error|exception", tail[number], re.I):
+            return " ".join(line.strip() for line in tail[number : number + 2])
+    return f"Snakemake's last words: {tail[-1].strip()}" if tail else ""
 
 
 def store(manifest: Manifest, outcome: Mapping[str, Any]) -> None:

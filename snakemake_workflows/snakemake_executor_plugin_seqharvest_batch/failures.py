@@ -108,7 +108,7 @@ def summary(reason: str, exit_code: int | None, log: Sequence[str]) -> str:
 
 
 def _last_words(log: Sequence[str]) -> str:
-    """Return the last line of the log file that the worker showed between rulers, else of errors."""
+    """Return the last line of the log file the worker showed between rulers, else of errors."""
     rulers = [number for number, line in enumerate(log) if _RULER.match(line)]
     if len(rulers) > 1:
         shown = [line.strip() for line in log[rulers[-2] + 1 : rulers[-1]] if line.strip()]

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.batch_endpoint import REPO, BatchEndpoint
 from tests.conftest import Aws
-from tests.snakemake_workflows.conftest import REPO, BatchEndpoint
 
 SNAKEFILE = Path(__file__).parent / "chain" / "workflow" / "Snakefile"
 PROFILE = REPO / "snakemake_workflows" / "profiles" / "batch"
@@ -87,7 +87,7 @@ class Head:
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 
-    def keys(self) -> set[str]:
+    def stored(self) -> set[str]:
         s3 = self.aws.client("s3")
         listed = s3.list_objects_v2(Bucket=self.aws.bucket, Prefix=self.results)
         return {item["Key"].removeprefix(self.results + "/") for item in listed.get("Contents", [])}
@@ -105,7 +105,7 @@ def test_a_sample_s_chain_is_one_job_whose_intermediates_never_reach_s3(head: He
     jobs = head.batch.jobs(head.queue)
     assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 2
     assert all(job["jobName"].startswith(f"{head.name}--sample-") for job in jobs)
-    assert head.keys() == {
+    assert head.stored() == {
         f"sample={sample}/{name}" for sample in "ab" for name in ("trim.txt", "count.txt")
     } | {f"logs/sample={sample}/align.log" for sample in "ab"}
     everything = head.aws.client("s3").list_objects_v2(Bucket=head.aws.bucket)["Contents"]
@@ -125,15 +125,15 @@ def test_a_sample_s_chain_is_one_job_whose_intermediates_never_reach_s3(head: He
     code, output = head.run()
     assert code == 0, output
     assert len(head.batch.jobs(head.queue)) == 3, "one missing output makes only its sample run"
-    assert "sample=a/count.txt" in head.keys()
+    assert "sample=a/count.txt" in head.stored()
 
 
 def test_a_failing_sample_is_told_with_its_log_while_the_others_finish(head: Head) -> None:
     head.prepare("good", "flawed")
     code, output = head.run()
     assert code == 1
-    assert "sample=good/count.txt" in head.keys()
-    assert "sample=flawed/count.txt" not in head.keys()
+    assert "sample=good/count.txt" in head.stored()
+    assert "sample=flawed/count.txt" not in head.stored()
     (failure,) = head.failures
     assert failure["kind"] == "user_error"
     assert failure["wildcards"] == {"sample": "flawed"}
@@ -155,7 +155,7 @@ def test_a_killed_head_finds_its_running_jobs_again(head: Head) -> None:
     assert code == 0, output
     assert len(head.batch.jobs(head.queue)) == 2, "no second submit"
     assert "attached=2" in output
-    assert {"sample=a/count.txt", "sample=b/count.txt"} <= head.keys()
+    assert {"sample=a/count.txt", "sample=b/count.txt"} <= head.stored()
 
 
 def test_sigterm_of_the_head_ends_its_jobs(head: Head) -> None:
