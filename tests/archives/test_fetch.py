@@ -318,6 +318,7 @@ def test_a_child_takes_the_run_of_its_index_and_tells_why_it_failed(
         (b"[]", "not a fetch manifest"),
         (b'{"runs":[{"sample":"s"}],"project":"p"}', "not a fetch manifest"),
         (b'{"runs":[{"sample":"s","run":{"accession":"SRR1"}}],"project":"p"}', "SRR1 is not"),
+        (b'{"runs":[{"sample":"../x","run":{}}],"project":"p"}', "sample id '../x'"),
     ],
 )
 def test_a_broken_manifest_is_named(content: bytes, why: str, site: Site) -> None:

@@ -140,7 +140,7 @@ def test_a_study_without_content_falls_back_to_the_bioproject(
     archive.serve("/portal/filereport", Reply(b"", 204), Reply(rows))
     assert resolve.resolve("GSE5", ncbi=client, portal=client).study == "PRJNA7"
     archive.serve("/portal/filereport", Reply(b"", 204))
-    with pytest.raises(ArchiveError, match="no public run of SRP000005 or PRJNA7.*dbGaP"):
+    with pytest.raises(ArchiveError, match=r"of SRP000005 or PRJNA7.*dbGaP"):
         resolve.resolve("GSE5", ncbi=client, portal=client)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqharvest.archives.model import FastqFile, Run
 from seqharvest.errors import ArchiveError
 from seqharvest.settings import settings
 
+RUN = re.compile(r"[SED]RR\d+")
 FIELDS = (
     "run_accession",
     "experiment_accession",
@@ -91,8 +93,9 @@ def parse_rows(body: bytes) -> list[dict[str, str]]:
     else:
         raise PassingError(f"ENA's reply is not a filereport: {snippet(body)}")
     for row in rows:
-        if not row.get("run_accession"):
-            raise ArchiveError(f"ENA's filereport has a row without run_accession: {row}")
+        # It becomes part of file names and S3 keys.
+        if not RUN.fullmatch(row.get("run_accession", "")):
+            raise ArchiveError(f"ENA's filereport has a row that names no run: {str(row)[:160]}")
     return rows
 
 

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any
 from seqharvest.archives.model import Run
 from seqharvest.aws import client
 from seqharvest.errors import ArchiveError, InputError, SeqharvestError, VerificationError
-from seqharvest.layout import outcome_key, provenance_key, raw_prefix, read_key, uri
+from seqharvest.layout import (
+    check_project_id,
+    check_sample_id,
+    outcome_key,
+    provenance_key,
+    raw_prefix,
+    read_key,
+    uri,
+)
 from seqharvest.settings import settings
 
 if TYPE_CHECKING:
@@ -216,13 +224,14 @@ def _order(content: Mapping[str, Any], index: int, bucket: str, manifest: str) -
         sources = content.get("sources") or settings().fetch_sources.split(",")
         order = Order(
             bucket=content.get("bucket", bucket),
-            project=content["project"],
-            sample=entry["sample"],
+            project=check_project_id(content["project"]),
+            sample=check_sample_id(entry["sample"]),
             run=Run.from_dict(entry["run"]),
             sources=tuple(source.strip() for source in sources if source.strip()),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"manifest {manifest} is not a fetch manifest: {error!r}") from error
+    check_sample_id(order.run.accession)  # it names files and keys as a sample does
     unknown = sorted(set(order.sources) - set(SOURCES))
     if unknown or not order.sources:
         raise InputError(
@@ -274,4 +283,5 @@ def _cores() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where credentials are
     sys.exit(main())

@@ -30,7 +30,8 @@ Answer = TypeVar("Answer")
 USER_AGENT = "seqharvest/0.1"
 # 408, 425 and 429 say "again later"; all of 5xx may pass.
 AGAIN_LATER = frozenset({408, 425, 429})
-SECRETS = ("api_key", "email")
+# Secret, or the same in every request: what tells one address from another is shown.
+NOT_SHOWN = frozenset({"api_key", "email", "tool", "fields", "format", "retmode"})
 
 
 class PassingError(ArchiveError):
@@ -175,8 +176,8 @@ def snippet(body: bytes, length: int = 160) -> str:
 
 
 def describe(url: str, params: Mapping[str, str]) -> str:
-    """Return the address with its parameters, but without keys and e-mail addresses."""
-    shown = {name: value for name, value in params.items() if name not in SECRETS}
+    """Return the address with the parameters that matter, and without secrets."""
+    shown = {name: value for name, value in params.items() if name not in NOT_SHOWN}
     return str(httpx.URL(url, params=shown)) if _is_url(url) else url
 
 

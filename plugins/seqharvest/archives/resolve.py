@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 STUDY = geo.STUDY
 EXPERIMENT = re.compile(r"[SED]RX\d+")
-RUN = re.compile(r"[SED]RR\d+")
 BIOSAMPLE = re.compile(r"SAM[NED][A-Z]?\d+|[SED]RS\d+")
 
 # Short-read platforms: STAR and salmon as we run them are wrong for long reads.
@@ -71,7 +70,7 @@ def resolve(
         return resolve_series(geo.series(accession, ncbi), portal)
     if STUDY.fullmatch(accession):
         return _project(accession, "ena", _known_runs(accession, portal))
-    if RUN.fullmatch(accession):
+    if ena.RUN.fullmatch(accession):
         accession = _known_runs(accession, portal)[0].experiment or accession
     elif not (EXPERIMENT.fullmatch(accession) or BIOSAMPLE.fullmatch(accession)):
         raise InputError(
