@@ -1,0 +1,1 @@
+"""Quality control: what is measured on a sample, and what a person is told about it."""
