@@ -49,7 +49,7 @@ def to_review(registry: Registry, project: str, verdicts: str = "h1") -> None:
     registry.await_review(project, by="dag", verdicts_hash=verdicts)
 
 
-def all_at_once(count: int, act: Callable[[int], Any]) -> tuple[list[Any], list[Exception]]:
+def all_at_once(count: int, act: Callable[[int], Any]) -> tuple[list[Any], list[StateConflict]]:
     """Run an action in threads that start together; return the results and the conflicts."""
     barrier = threading.Barrier(count)
 
@@ -252,6 +252,18 @@ def test_new_samples_after_loading_make_another_round(registry: Registry, projec
     assert rows == [{"project": project, "round": 2, "samples": 4}]
     item = registry.begin(project, run_id=f"{project}__round2", by="dag")
     assert "review_decision" not in item
+
+
+def test_a_series_the_sweep_could_not_resolve_starts_when_its_samples_come(
+    registry: Registry,
+) -> None:
+    name = new_project(registry, 0)
+    registry.move_project(name, "failed", by="sweep", why="ENA does not have it yet")
+    assert name not in [row["project"] for row in registry.projects_with_work()]
+    registry.register_sample(name, "s1", by="sweep", layout="single", runs=RUNS)
+    rows = [row for row in registry.projects_with_work() if row["project"] == name]
+    assert rows == [{"project": name, "round": 1, "samples": 1}]
+    assert registry.begin(name, run_id="r1", by="dag")["state"] == "fetching"
 
 
 def test_a_rejected_project_waits_for_samples_newer_than_the_decision(

@@ -159,7 +159,7 @@ class Registry(Reviews):
         for item in self._projects({*waiting, *retried}):
             since = item.get("reviewed_at", "") if item["state"] == "rejected" else ""
             new = [at for at in waiting.get(item["project"], []) if at > since]
-            if item["state"] in _IDLE and (new or item.get("retried")):
+            if _idle(item) and (new or item.get("retried")):
                 work.append(
                     {"project": item["project"], "round": item["round"], "samples": len(new)}
                 )
@@ -240,3 +240,9 @@ class Registry(Reviews):
     def counts(self, project: str) -> dict[str, int]:
         """Return how many of the project's samples are in each state."""
         return dict(Counter(item["state"] for item in self.samples(project)))
+
+
+def _idle(item: Mapping[str, Any]) -> bool:
+    """Whether a run may start: also when a sweep could not resolve it, and samples came since."""
+    never_ran = item["state"] == "failed" and item.get("failed_from") == "registered"
+    return item["state"] in _IDLE or never_ran

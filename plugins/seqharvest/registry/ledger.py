@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,14 +98,13 @@ class Ledger:
 
     def in_state(self, state: str, kind: Literal["PROJECT", "SAMPLE"]) -> Iterator[dict[str, Any]]:
         """Yield the projects or samples in a state, longest waiting first (index, not locked)."""
-        names = {"#state": "state", "#sk": "sk"}
-        match = "#sk = :kind" if kind == "PROJECT" else "begins_with(#sk, :kind)"
+        is_kind = "attribute_not_exists" if kind == "PROJECT" else "attribute_exists"
         yield from self._query(
             IndexName="by_state",
             KeyConditionExpression="#state = :state",
-            FilterExpression=match,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues={":state": to_value(str(state)), ":kind": to_value(kind)},
+            FilterExpression=f"{is_kind}(#sample)",
+            ExpressionAttributeNames={"#state": "state", "#sample": "sample"},
+            ExpressionAttributeValues={":state": to_value(str(state))},
         )
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
@@ -274,8 +272,7 @@ class Ledger:
                 raise _BusyError(str(error)) from error
             raise
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("TransactionInProgressException",):
-                time.sleep(0.2)
+            if error.response["Error"]["Code"] == "TransactionInProgressException":
                 raise _BusyError(str(error)) from error
             raise
 

@@ -53,6 +53,8 @@ class Reviews(Ledger):
         decision = item.get("review_decision")
         if decision in DECISIONS and item.get("reviewed_hash") == verdicts_hash:
             why = f"the decision of {item.get('reviewed_by')} stands: the verdicts are the same"
+            if decision == ProjectState.REJECTED:
+                fields |= {"run_id": None, "last_run_id": item.get("run_id")}
             return self._write(Move(item, decision, why, fields), by)
         why = ""
         if decision in DECISIONS:
