@@ -205,6 +205,21 @@ def test_workers_are_left_to_a_new_head_of_the_same_name(
     assert all(batch.is_live(job) for job in jobs.values())
 
 
+def test_a_head_that_is_ending_itself_keeps_no_workers_alive(
+    client: Any, request_for: JobRequest
+) -> None:
+    stubborn = ("bash", "-c", "trap '' TERM; sleep 5; sleep 5")
+    ending = batch.submit_or_attach(client, replace(request_for, command=stubborn)).job_id
+    _wait_for(client, ending, "RUNNING")
+    client.terminate_job(jobId=ending, reason="cleared")
+    head = batch.submit_or_attach(client, request_for).job_id
+    worker = batch.submit_or_attach(client, _worker(request_for, "workers", "w")).job_id
+
+    batch.terminate_with_children(client, head, QUEUES, "cleared again")
+
+    assert not batch.is_live(batch.describe(client, [worker])[worker])
+
+
 def test_the_log_is_read_to_its_end_and_on_from_there(
     aws: Any, client: Any, request_for: JobRequest
 ) -> None:

@@ -144,15 +144,14 @@ def find_active(client: Any, queue: str, name: str, key: str) -> dict[str, Any] 
 
     A job that is being terminated does not count: attaching to it would inherit its end.
     """
-    ids = [summary["jobId"] for summary in _active(client, queue, name)]
-    for job in sorted(describe(client, ids).values(), key=lambda job: job.get("createdAt", 0)):
-        if is_live(job) and job.get("tags", {}).get(KEY_TAG) == _tag(key):
+    for job in sorted(_live(client, queue, name), key=lambda job: job.get("createdAt", 0)):
+        if job.get("tags", {}).get(KEY_TAG) == _tag(key):
             return job
     return None
 
 
 def is_live(job: Mapping[str, Any]) -> bool:
-    """Whether a job (summary or description) is active and nobody has asked for its end."""
+    """Whether a job, as DescribeJobs has it, is active and nobody has asked for its end."""
     ending = job.get("isTerminated") or job.get("isCancelled")
     return job.get("status") in ACTIVE and not ending
 
@@ -195,12 +194,10 @@ def terminate_with_children(
 
 
 def _terminate_children(client: Any, name: str, queues: Sequence[str], reason: str) -> int:
-    children = {
-        summary["jobId"]: summary
+    return sum(
+        _terminate(client, _live(client, queue, f"{name}--*"), reason)
         for queue in dict.fromkeys(queues)
-        for summary in _active(client, queue, f"{name}--*")
-    }
-    return _terminate(client, children.values(), reason)
+    )
 
 
 def _terminate(client: Any, jobs: Iterable[Mapping[str, Any]], reason: str) -> int:
@@ -227,13 +224,17 @@ def _wait_for_end(client: Any, job_id: str, patience_seconds: float) -> bool:
 
 def _has_successor(client: Any, head: Mapping[str, Any]) -> bool:
     return any(
-        summary["jobId"] != head["jobId"] and is_live(summary)
-        for summary in _active(client, head["jobQueue"], head["jobName"])
+        job["jobId"] != head["jobId"] for job in _live(client, head["jobQueue"], head["jobName"])
     )
 
 
-def _active(client: Any, queue: str, name: str) -> Iterator[dict[str, Any]]:
-    """Summaries of a queue's active jobs with this name, or name prefix if it ends with `*`."""
+def _live(client: Any, queue: str, name: str) -> list[dict[str, Any]]:
+    """Describe a queue's live jobs with this name, or name prefix if it ends with `*`."""
+    # Summaries need not say that a job is being terminated; descriptions do.
+    return [job for job in describe(client, _active(client, queue, name)).values() if is_live(job)]
+
+
+def _active(client: Any, queue: str, name: str) -> Iterator[str]:
     # ListJobs' own match ignores case.
     prefix = name[:-1] if name.endswith("*") else None
     pages = client.get_paginator("list_jobs").paginate(
@@ -244,7 +245,7 @@ def _active(client: Any, queue: str, name: str) -> Iterator[dict[str, Any]]:
             found = summary["jobName"]
             matches = found == name if prefix is None else found.startswith(prefix)
             if matches and summary.get("status") in ACTIVE:
-                yield summary
+                yield summary["jobId"]
 
 
 def _submit_parameters(request: JobRequest) -> dict[str, Any]:
