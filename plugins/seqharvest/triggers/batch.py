@@ -34,6 +34,11 @@ def _client(service: str) -> Any:
     return boto3.client(service, config=Config(retries=retries, connect_timeout=5, read_timeout=20))
 
 
+def forget_trigger_clients() -> None:
+    """Make the next poll read the environment anew."""
+    _client.cache_clear()
+
+
 class BatchJobTrigger(BaseTrigger):
     """Wait for the end of a Batch job, copying its log and progress into the task's log.
 
