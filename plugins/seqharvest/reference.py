@@ -98,14 +98,14 @@ def _fetch(source: str, key: str, promised: dict[str, Any], place: Path) -> None
         shutil.rmtree(unfinished)
 
 
-def _unpack(stream: _Measured, key: str, target: Path) -> Path:
+def _unpack(stream: Any, key: str, target: Path) -> Path:
     if not key.endswith(".tar"):
         with target.open("wb") as sink:
-            shutil.copyfileobj(stream, sink, CHUNK)  # type: ignore[misc]
+            shutil.copyfileobj(stream, sink, CHUNK)
         return target
     try:
         # While it arrives: the archive itself never takes room on the disk.
-        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
             target.mkdir()
             for member in archive:
                 # An index is a flat folder of files; Debian 12's Python has no extraction filter.

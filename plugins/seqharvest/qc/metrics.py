@@ -26,7 +26,7 @@ Metrics = dict[str, float | None]
 
 
 def from_fastp(report: dict[str, Any]) -> Metrics:
-    """Base quality, length, composition, adapters and duplication before trimming; shares are 0–1."""
+    """Qualities, length, composition, adapters, duplication before trimming; shares are 0–1."""
     before = report["summary"]["before_filtering"]
     reads = before["total_reads"]
     mates = [

@@ -66,7 +66,7 @@ def _head(file: str, reads: int, sink: IO[bytes]) -> dict[str, Any]:
     with _opened(file) as (raw, size):
         counted = _Counted(raw)
         try:
-            with gzip.GzipFile(fileobj=counted) as stream:  # type: ignore[call-overload]
+            with gzip.GzipFile(fileobj=counted) as stream:
                 while count < reads:
                     lines = list(islice(stream, 4 * min(CHUNK_READS, reads - count)))
                     if not lines:
@@ -137,7 +137,7 @@ def _opened(file: str) -> Iterator[tuple[IO[bytes], int]]:
 
 @contextmanager
 def _sinks(outs: list[Path]) -> Iterator[list[IO[bytes]]]:
-    handles = [path.open("wb") for path in outs]
+    handles: list[IO[bytes]] = [path.open("wb") for path in outs]
     try:
         yield handles
     finally:

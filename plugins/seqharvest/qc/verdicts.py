@@ -148,7 +148,7 @@ def _check(path: Path, document: Any) -> None:
     for name, entry in document["metrics"].items():
         if not _ordered(entry):
             raise InputError(
-                f"thresholds {path}, metrics.{name}: a value that fails must be beyond one that warns",
+                f"thresholds {path}, metrics.{name}: its limits are not in order",
                 "order fail_below ≤ warn_below ≤ warn_above ≤ fail_above",
             )
 

@@ -6,7 +6,6 @@ rule salmon:
         after=rules.star.output.version,
     output:
         transcripts=scratch("work/{sample}/quant.sf"),
-        genes=scratch("work/{sample}/quant.genes.sf"),
         about=scratch("work/{sample}/salmon.json"),
     log:
         scratch_log("salmon"),
@@ -32,13 +31,10 @@ rule salmon:
         # minAssignedFrags 1: QC decides whether a sample is good enough, not salmon (default 10).
         "(index=$(python -m seqharvest.reference salmon"
         " --release {params.release} --source {params.source})"
-        " && genes=$(python -m seqharvest.reference tx2gene"
-        " --release {params.release} --source {params.source})"
         " && folder=work/{wildcards.sample}/salmon"
         " && salmon --no-version-check quant --index $index --libType {params.library}"
-        " {params.reads} --geneMap $genes --threads {threads} --minAssignedFrags 1"
+        " {params.reads} --threads {threads} --minAssignedFrags 1"
         " --output $folder"
         " && mv $folder/quant.sf {output.transcripts}"
-        " && mv $folder/quant.genes.sf {output.genes}"
         " && mv $folder/aux_info/meta_info.json {output.about}"
         " && rm -r $folder) > {log} 2>&1"

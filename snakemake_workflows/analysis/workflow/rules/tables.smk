@@ -6,7 +6,6 @@ rule tables:
         counts=rules.star.output.counts,
         version=rules.star.output.version,
         transcripts=rules.salmon.output.transcripts,
-        genes=rules.salmon.output.genes,
         salmon=rules.salmon.output.about,
     output:
         junctions=sample_output("SJ.out.tab.gz"),
@@ -39,7 +38,7 @@ rule tables:
         " --fingerprint {params.fingerprint} --release {params.release}"
         " --strandedness {params.strandedness} --star-index $index --tx2gene $genes"
         " --fastp {input.fastp} --sj {input.junctions} --counts {input.counts}"
-        " --quant {input.transcripts} --quant-genes {input.genes} --salmon {input.salmon}"
+        " --quant {input.transcripts} --salmon {input.salmon}"
         " --star-version $(cat {input.version})"
         " --out-junctions {output.junction_table} --out-genes {output.gene_quant}"
         " --out-transcripts {output.transcript_quant} --out-versions {output.versions}"
