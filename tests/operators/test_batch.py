@@ -82,11 +82,29 @@ def test_an_interrupted_task_finds_its_job(remembers: bool) -> None:
         asyncio.run(first.on_kill())
 
 
-def test_a_user_error_fails_without_a_retry_and_shows_the_log() -> None:
+@pytest.mark.parametrize(
+    ("kinds", "hopeless"),
+    [
+        (["user_error"], True),
+        (["user_error", "spot_reclaim"], False),
+        (["workflow"], False),  # Snakemake itself stumbled, perhaps over S3
+        ([], False),
+    ],
+)
+def test_a_head_job_is_tried_again_unless_its_tools_refused_their_input(
+    kinds: list[str], hopeless: bool
+) -> None:
+    outcome = {"done": [], "failed": {f"s{n}": {"kind": kind} for n, kind in enumerate(kinds)}}
+    boto3.client("s3").put_object(
+        Bucket=settings().bucket,
+        Key=layout.outcome_key("qc", "wrong", "abc"),
+        Body=json.dumps(outcome).encode(),
+    )
     task, about = head("wrong"), context()
     event = fired(begin(task, about))
-    with pytest.raises(AirflowFailException, match=r"exit code 1.*no such file"):
+    with pytest.raises(AirflowException, match=r"exit code 1.*no such file") as failed:
         task.execute_complete(about, event)
+    assert isinstance(failed.value, AirflowFailException) is hopeless
 
 
 def test_killing_a_deferred_task_ends_its_head_and_workers_and_the_next_try_submits_anew() -> None:

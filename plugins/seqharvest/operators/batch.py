@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
+from seqharvest.errors import InputError
 from seqharvest.settings import settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 STORE_KEY = "batch_job_id"
 DEFAULT_TIMEOUT = timedelta(days=2)  # a job nobody set a limit for must not bill for ever
+#: Kinds of worker failures that Snakemake has tried again as far as that can help.
+FINAL = {"user_error", "out_of_memory"}
 TAIL = 30  # lines of a failed job's log that are shown
 
 
@@ -167,7 +170,6 @@ class BatchJobOperator(BaseOperator):
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
         from seqharvest import aws, batch
-        from seqharvest.errors import InputError
 
         request = self.job_request()
         try:
@@ -245,7 +247,12 @@ class BatchJobOperator(BaseOperator):
         tail = batch.log_tail(aws.client("logs"), dict(job), TAIL)
         reason = batch.failure(job, tail)
         self._summary()
-        self._fail(context, f"job {self._job_id} failed: {_words(reason)}", reason, tail)
+        text = f"job {self._job_id} failed: {_words(reason)}"
+        self._fail(context, text, tail, hopeless=self._hopeless(reason))
+
+    def _hopeless(self, reason: Failure) -> bool:
+        """Whether trying again cannot help."""
+        return not _may_pass(reason)
 
     def _array_ended_badly(self, context: Any, job: Mapping[str, Any]) -> dict[str, Any]:
         """Go on with the children that succeeded, once trying again cannot help the others."""
@@ -264,14 +271,10 @@ class BatchJobOperator(BaseOperator):
         tail = batch.log_tail(aws.client("logs"), children[first], TAIL)
         decisive = worth_retry[0] if worth_retry else failed[first]
         text = f"{len(failed)} of {size} children of job {self._job_id} failed: {_words(decisive)}"
-        self._fail(context, text, decisive, tail)
+        self._fail(context, text, tail, hopeless=not _may_pass(decisive))
 
     def _fail(
-        self,
-        context: Any,
-        text: str,
-        reason: Failure | None = None,
-        tail: Sequence[str] = (),
+        self, context: Any, text: str, tail: Sequence[str] = (), *, hopeless: bool = False
     ) -> NoReturn:
         """Raise what Airflow retries, or what it does not when trying again cannot help."""
         from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -279,7 +282,6 @@ class BatchJobOperator(BaseOperator):
         for line in tail:
             self.log.error("| %s", line)
         said = f"{text}; its log ends: {tail[-1].strip()}" if tail else text
-        hopeless = reason is not None and not _may_pass(reason)
         if hopeless or context["ti"].try_number > context["ti"].max_tries:
             # No try will come to attach to the workers of a dead head.
             self._end_job("its head job failed for good")
@@ -315,6 +317,16 @@ class SnakemakeBatchOperator(BatchJobOperator):
 
     def __init__(self, *, plan: Any, module: str = "seqharvest.head", **kwargs: Any) -> None:
         super().__init__(plan=plan, module=module, **kwargs)
+
+    def _hopeless(self, reason: Failure) -> bool:
+        """Whether all that failed was the tools' word on their input, not the ground under them.
+
+        A head that ended without an outcome, or without a failed job, may have lost S3.
+        """
+        if reason.kind != "user_error" or reason.exit_code == InputError.exit_code:
+            return super()._hopeless(reason)
+        kinds = {why.get("kind") for why in (self._outcome().get("failed") or {}).values()}
+        return bool(kinds) and kinds <= FINAL
 
 
 def _may_pass(reason: Failure) -> bool:
