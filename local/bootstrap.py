@@ -11,19 +11,25 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from local.config import StackConfig
+from local.config import HEAD_VCPUS, StackConfig, worker_vcpus
 from seqharvest.lake import catalogue
 from seqharvest.registry import TABLE
 from seqharvest.settings import settings
 
-# A job's default size; every submit overrides it.
+# A job's default vCPUs and MiB; submits may override them.
 ROLES = {
-    "head_job": {"vcpus": 0.25, "memory_mb": 600},
-    "worker_job": {"vcpus": 1, "memory_mb": 2000},
-    "fetch_job": {"vcpus": 1, "memory_mb": 1000},
+    "head_job": ("0.25", "600"),
+    "worker_job": ("1", "2000"),
+    "fetch_job": ("1", "1000"),
 }
-# Heads wait more than they work: they go before workers, or nothing would be submitted.
-QUEUES = {"head_queue": 10, "worker_queue": 5, "large_disk_queue": 1}
+# As in the cloud, heads have machines of their own: they wait for workers, which could not start
+# where heads had taken every core.
+HEADS, WORKERS = "heads", "workers"
+QUEUES = {  # setting: (compute environment, priority)
+    "head_queue": (HEADS, 10),
+    "worker_queue": (WORKERS, 5),
+    "large_disk_queue": (WORKERS, 1),
+}
 
 
 def main() -> None:
@@ -49,21 +55,32 @@ def make_registry() -> None:
 
 
 def make_queues() -> None:
-    """One compute environment (this machine) and the queues of a deployment."""
+    """The compute environments and queues of a deployment, sized to this machine."""
     batch = boto3.client("batch")
-    name = "this-machine"
-    if not batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"]:
-        batch.create_compute_environment(
-            computeEnvironmentName=name, type="UNMANAGED", state="ENABLED"
-        )
-    for knob, priority in QUEUES.items():
+    there = batch.describe_compute_environments()["computeEnvironments"]
+    for name, kind, vcpus in ((HEADS, "EC2", HEAD_VCPUS), (WORKERS, "SPOT", worker_vcpus())):
+        if name not in {environment["computeEnvironmentName"] for environment in there}:
+            batch.create_compute_environment(
+                computeEnvironmentName=name,
+                type="MANAGED",
+                state="ENABLED",
+                computeResources={
+                    "type": kind,
+                    "minvCpus": 0,
+                    "maxvCpus": vcpus,
+                    "subnets": ["subnet-loopback"],
+                    "instanceTypes": ["optimal"],
+                    "instanceRole": "ecsInstanceRole",
+                },
+            )
+    for knob, (environment, priority) in QUEUES.items():
         queue = getattr(settings(), knob)
         if not batch.describe_job_queues(jobQueues=[queue])["jobQueues"]:
             batch.create_job_queue(
                 jobQueueName=queue,
                 priority=priority,
                 state="ENABLED",
-                computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}],
+                computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment}],
             )
 
 
@@ -71,15 +88,15 @@ def make_job_definitions(config: StackConfig) -> None:
     """One definition a role; a new revision only when what it says has changed."""
     batch = boto3.client("batch")
     environment = [{"name": k, "value": v} for k, v in sorted(config.seqharvest().items())]
-    for knob, size in ROLES.items():
+    for knob, (vcpus, memory) in ROLES.items():
         name = getattr(settings(), knob)
         wanted = {
             "image": "seqharvest-pipeline",
             "command": ["true"],
             "environment": environment,
             "resourceRequirements": [
-                {"type": "VCPU", "value": str(size["vcpus"])},
-                {"type": "MEMORY", "value": str(size["memory_mb"])},
+                {"type": "VCPU", "value": vcpus},
+                {"type": "MEMORY", "value": memory},
             ],
         }
         active = batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")

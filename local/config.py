@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+HEAD_VCPUS = 1  # for head jobs together: a head waits more than it works
 PORTS = {"airflow": 8080, "ministack": 4566, "batch": 4567, "archive": 4568}
+
+
+def worker_vcpus() -> int:
+    """Cores for worker jobs together: this machine's, but at least what one index build asks."""
+    return max(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ class StackConfig:
             **self.aws(),
             **self.seqharvest(),
             **self.airflow(),
+            "SEQHARVEST_LOCAL_VCPUS": str(HEAD_VCPUS + worker_vcpus()),
             "PATH": path,
             "LANG": "C.UTF-8",
         }

@@ -21,6 +21,7 @@ from seqharvest.errors import SeqharvestError
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 1800
+ROWS_SHOWN = 10  # or of each ranking
 
 
 class Clock:
@@ -144,12 +145,20 @@ def review(series: Series, approve: bool, config: StackConfig) -> None:
 
 
 def show_results(series: Series) -> None:
-    """Print what the scientists came for, from real Athena queries."""
-    from seqharvest.lake import queries
+    """Print what the scientists came for, from real Athena queries; beside it the demo's truth."""
+    from local import demo_truth
+    from seqharvest.lake import athena, queries
 
-    for name in ("qc_overview", "top_genes", "novel_junctions"):
-        rows = queries.run(name, project=series.accession)
-        print(f"\n{queries.NAMED[name].title}\n{queries.table(rows)}")
+    for name in ("qc", "top_genes_by_condition", "novel_junctions"):
+        result = queries.ask(name, series.accession, series.release, limit=ROWS_SHOWN)
+        rows, columns = result.rows, list(result.columns)
+        truth = series.folder / "truth"
+        if name == "novel_junctions" and truth.is_dir():
+            rows, columns = demo_truth.with_drawn_reads(rows, truth), [*columns, "drawn"]
+        print(f"\n{queries.QUERIES[name].question}\n{athena.text_table(columns, rows)}")
+        if "drawn" in columns:
+            agreement = demo_truth.compare(truth, series.accession, series.release)
+            print(f"\nThe truth the reads were drawn from: {agreement}")
 
 
 def show_addresses(series: Series, config: StackConfig) -> None:

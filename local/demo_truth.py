@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ def compare(truth: Path, project: str, release: str) -> Agreement:
     )
 
 
+def with_drawn_reads(rows: list[dict[str, Any]], truth: Path) -> list[dict[str, Any]]:
+    """Add to each row of `novel_junctions` the reads that were drawn, in column `drawn`."""
+    conditions = {
+        row["sample"]: row["condition"]
+        for row in read(truth / "samples.tsv")
+        if row["quality"] == "good"
+    }
+    drawn: Counter[tuple[str, ...]] = Counter()
+    for row in read(truth / "junctions.tsv"):
+        if row["sample"] in conditions:
+            drawn[(conditions[row["sample"]], *place_of(row))] += int(row["reads_star"])
+    return [{**row, "drawn": drawn[(row["condition"], *place_of(row))]} for row in rows]
+
+
 def annotated_only_genes(truth: Path, good: list[str]) -> dict[tuple[str, str], float]:
     """Isoform counts of genes whose every isoform the GTF has: the others' reads go astray."""
     rows = [row for row in read(truth / "isoforms.tsv") if row["sample"] in good]
@@ -120,6 +135,11 @@ def off(
         for key, number in sorted(drawn.items())
         if abs(estimated.get(key, 0.0) - number) > tolerance * number
     ]
+
+
+def place_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """Where a junction is, whatever its sample."""
+    return tuple(str(row[name]) for name in ("chrom", "intron_start", "intron_end", "strand"))
 
 
 def junction_of(row: dict[str, Any]) -> Junction:

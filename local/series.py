@@ -30,6 +30,7 @@ class Series:
     fasta: Path
     gtf: Path
     release: str
+    published: str = ""  # the day, where series.yaml names it
 
     def upload_reference(self) -> dict[str, str]:
         """Put FASTA and GTF into S3 unless they are there, and return their addresses."""
@@ -51,7 +52,10 @@ class Series:
             raise InputError(f"{self.folder}: {reply.text}", "mend the folder or its sheet")
 
     def sweep_conf(self) -> dict[str, Any]:
-        """What geo_sweep is told, so that it takes this series and no other."""
+        """What geo_sweep is told: the day the series was published, or just its accession."""
+        if self.published:
+            day = self.published.replace("/", "-")
+            return {"start": day, "end": day, "release": self.release}
         return {"accessions": [self.accession], "release": self.release}
 
 
@@ -82,15 +86,19 @@ def given_series(folder: Path, reference: Path | None, release: str = "") -> Ser
 
 def accession_of(folder: Path) -> str:
     """The GSE in series.yaml, or in the folder's name."""
-    sheet = folder / "series.yaml"
-    text = str(yaml.safe_load(sheet.read_text())["accession"]) if sheet.exists() else folder.name
-    found = ACCESSION.search(text)
+    found = ACCESSION.search(str(description(folder).get("accession", folder.name)))
     if not found:
         raise InputError(
             f"{folder} names no GEO series",
             "put GSE<digits> into the folder's name, or `accession:` into its series.yaml",
         )
     return found.group()
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """What series.yaml says, or nothing where there is none."""
+    sheet = folder / "series.yaml"
+    return dict(yaml.safe_load(sheet.read_text())) if sheet.exists() else {}
 
 
 def find_reference(folder: Path, reference: Path | None) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 from functools import cache
+from typing import Any
 
 PREFIX = "SEQHARVEST_"
 
@@ -57,7 +58,7 @@ class Settings:
             text = os.environ.get(PREFIX + knob.name.upper())
             if text is None:
                 continue
-            convert = type(knob.default)
+            convert: Any = type(knob.default)  # str, int or float
             try:
                 values[knob.name] = convert(text)
             except ValueError as error:
