@@ -44,6 +44,12 @@ The task's log has a table with what became of each series, and why.
         "quota": Param(
             100, type="integer", minimum=1, title="New projects at most", description="Per sweep."
         ),
+        "release": Param(
+            None,
+            type=["null", "string"],
+            title="Reference release",
+            description="For what is registered. Default: SEQHARVEST_RELEASE.",
+        ),
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="Only print the table."
         ),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from local import stack
 from local.airflow_api import Airflow
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace, config: StackConfig) -> None:
         build_reference(series, airflow)
     with clock.stage(f"sweep finds {series.accession}"):
         sweep(series, airflow, config)
+    with_release(series, airflow)
     follow(series, options.approve, config, clock)
     show_results(series)
     print("\nWall time\n" + clock.table())
@@ -91,6 +93,18 @@ def sweep(series: Series, airflow: Airflow, config: StackConfig) -> None:
     run_id = f"demo__{series.accession}"
     airflow.trigger("geo_sweep", run_id, series.sweep_conf())
     airflow.wait("geo_sweep", run_id)
+
+
+def with_release(series: Series, airflow: Airflow) -> None:
+    """Run a project that is done already once more, if it was done with another reference."""
+    from seqharvest.registry import Registry
+
+    item = Registry().project(series.accession)
+    if item["release"] != series.release and item["state"] in {"loaded", "rejected", "failed"}:
+        run_id = f"demo__{series.accession}__{series.release}"
+        conf = {"project": series.accession, "release": series.release}
+        airflow.trigger("rnaseq_project", run_id, conf)
+        wait_for_change(Registry(), series.accession, item["state"], time.monotonic() + 120)
 
 
 def follow(series: Series, approve: bool, config: StackConfig, clock: Clock) -> None:
@@ -188,7 +202,11 @@ def registry_report(series: Series) -> str:
 
 def run_address(series: Series, config: StackConfig) -> str:
     """Address of the project's DAG run in the Airflow UI."""
-    return f"{config.url('airflow')}/dags/rnaseq_project/runs/{series.accession}__round1"
+    from seqharvest.registry import Registry
+
+    item = Registry().project(series.accession)
+    run = item.get("run_id") or item.get("last_run_id", "")
+    return f"{config.url('airflow')}/dags/rnaseq_project/runs/{quote(run, safe='')}"
 
 
 def main() -> None:

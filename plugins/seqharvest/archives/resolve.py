@@ -111,6 +111,7 @@ def register(
     accession: str,
     by: str,
     *,
+    release: str = "",
     ncbi: ArchiveClient | None = None,
     portal: ArchiveClient | None = None,
 ) -> dict[str, Any]:
@@ -125,10 +126,12 @@ def register(
             f"{accession} has no RNA-Seq run to take: {reasons(found.left_out)}",
             "register an accession that holds bulk short-read RNA-Seq",
         )
-    return register_resolved(registry, found, by)
+    return register_resolved(registry, found, by, release)
 
 
-def register_resolved(registry: ProjectRegistry, found: ResolvedProject, by: str) -> dict[str, Any]:
+def register_resolved(
+    registry: ProjectRegistry, found: ResolvedProject, by: str, release: str = ""
+) -> dict[str, Any]:
     """Write a resolved project and its samples to the registry; what is there already stays."""
     new_project = registry.register_project(
         found.project,
@@ -136,7 +139,7 @@ def register_resolved(registry: ProjectRegistry, found: ResolvedProject, by: str
         source=found.source,
         title=found.title,
         organism=found.organism,
-        release=settings().release,
+        release=release or settings().release,
         taxid=found.taxid,
         study=found.study,
         left_out=list(found.left_out[:MOST_LEFT_OUT]),

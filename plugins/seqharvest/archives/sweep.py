@@ -28,6 +28,7 @@ def sweep(
     quota: int = 100,
     dry_run: bool = False,
     by: str = "geo_sweep",
+    release: str = "",
     *,
     ncbi: ArchiveClient | None = None,
     portal: ArchiveClient | None = None,
@@ -36,18 +37,19 @@ def sweep(
 
     Returns a row per series: {"series", "title", "organism", "samples", "new_samples", "action",
     "reason"}, action being registered, known, failed or left out ("would register" in a dry run).
-    At most `quota` new projects are registered. Raises `ArchiveError` only when the search fails.
+    At most `quota` new projects are registered, for a reference
+    release (default: the settings'). Raises `ArchiveError` only when the search fails.
     """
     if ncbi is None:
         with geo.ncbi_client() as own:
             return sweep(
-                start, end, registry, organisms, minimum_samples, quota, dry_run, by,
+                start, end, registry, organisms, minimum_samples, quota, dry_run, by, release,
                 ncbi=own, portal=portal,
             )  # fmt: skip
     if portal is None:
         with ArchiveClient() as own:
             return sweep(
-                start, end, registry, organisms, minimum_samples, quota, dry_run, by,
+                start, end, registry, organisms, minimum_samples, quota, dry_run, by, release,
                 ncbi=ncbi, portal=own,
             )  # fmt: skip
     rows: list[dict[str, Any]] = []
@@ -59,7 +61,7 @@ def sweep(
         elif new >= quota:
             row |= _left_out(f"the quota of {quota} new projects is used up")
         else:
-            row |= _take(series, registry, dry_run, by, portal)
+            row |= _take(series, registry, dry_run, by, release, portal)
         log.info("series %s: %s %s", row["series"], row["action"], row["reason"])
         rows.append(row)
     return rows
@@ -86,6 +88,7 @@ def _take(
     registry: resolve.ProjectRegistry,
     dry_run: bool,
     by: str,
+    release: str,
     portal: ArchiveClient,
 ) -> dict[str, Any]:
     """Register one series; whatever goes wrong with it becomes its reason, never the sweep's."""
@@ -95,7 +98,7 @@ def _take(
             return _left_out(f"no RNA-Seq run to take: {resolve.reasons(found.left_out)}")
         if dry_run:
             return {"action": "would register", "new_samples": len(found.samples)}
-        result = resolve.register_resolved(registry, found, by)
+        result = resolve.register_resolved(registry, found, by, release)
     except SeqharvestError as error:
         return _failed(series, registry, dry_run, by, str(error))
     return {

@@ -53,6 +53,7 @@ class GeoSweepOperator(BaseOperator):
                 quota=params["quota"],
                 dry_run=params["dry_run"],
                 by="airflow:geo_sweep",
+                release=params.get("release") or "",
             )
 
     def _register(self, accession: str, params: Any) -> dict[str, Any]:
@@ -66,7 +67,9 @@ class GeoSweepOperator(BaseOperator):
                 found = resolve.resolve(accession)
                 row |= {"organism": found.organism, "samples": len(found.samples)}
                 return {**row, "title": found.title, "action": "would register"}
-            return {**row, **resolve.register(Registry(), accession, "airflow:geo_sweep")}
+            release = params.get("release") or ""
+            done = resolve.register(Registry(), accession, "airflow:geo_sweep", release=release)
+            return {**row, **done}
         except SeqharvestError as error:  # one bad accession does not stop the others
             self.log.warning("%s: %s", accession, error)
             return {**row, "action": "failed", "reason": str(error)}
