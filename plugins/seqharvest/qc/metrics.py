@@ -75,14 +75,6 @@ def from_star(log: str, examined: int) -> Metrics:
     return {name: _share(number, examined) for name, number in count.items()}
 
 
-def from_junctions(rows: Iterable[str], unique_fragments: float) -> float | None:
-    """Uniquely mapped fragments over junctions as a share of all of them, from `SJ.out.tab`.
-
-    A fragment over two junctions counts twice.
-    """
-    return _share(sum(int(row.split("\t")[6]) for row in rows), unique_fragments)
-
-
 def read_counts(rows: Iterable[str]) -> tuple[Counts, Counts]:
     """Split `ReadsPerGene.out.tab` into genes and STAR's own `N_…` rows."""
     genes: Counts = {}
@@ -135,7 +127,7 @@ def from_counts(genes: Counts, special: Counts, strand: str, rrna: set[str]) -> 
 
 
 def gather(
-    fastp: Path, star: Path, counts: Path, junctions: Path, subsample: Path, tx2gene: Path
+    fastp: Path, star: Path, counts: Path, spliced: Path, subsample: Path, tx2gene: Path
 ) -> dict[str, Any]:
     """Read the tools' files of one sample into `metrics` and `strandedness`."""
     taken = json.loads(subsample.read_text())
@@ -151,7 +143,7 @@ def gather(
         "reads_examined": float(taken["reads"]),
         **from_fastp(json.loads(fastp.read_text())),
         **mapped,
-        "spliced_share": from_junctions(junctions.read_text().splitlines(), unique),
+        "spliced_share": _share(int(spliced.read_text()), unique),
         **from_counts(genes, special, strand, rrna),
         "forward_share": share,
     }
@@ -189,14 +181,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seqharvest.qc.metrics", description=main.__doc__
     )
-    for name in ("fastp", "fastqc", "star", "counts", "junctions", "subsample", "tx2gene", "out"):
+    for name in ("fastp", "fastqc", "star", "counts", "spliced", "subsample", "tx2gene", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in ("sample", "layout", "release", "star-version"):
         parser.add_argument(f"--{name}", required=True)
     given = parser.parse_args(arguments)
     try:
         measured = gather(
-            given.fastp, given.star, given.counts, given.junctions, given.subsample, given.tx2gene
+            given.fastp, given.star, given.counts, given.spliced, given.subsample, given.tx2gene
         )
     except SeqharvestError as error:
         print(f"seqharvest.qc.metrics: sample {given.sample}: {error}", file=sys.stderr)

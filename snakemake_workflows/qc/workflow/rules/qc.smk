@@ -58,7 +58,7 @@ rule star:
     output:
         log=sample_output("Log.final.out"),
         counts=sample_output("ReadsPerGene.out.tab"),
-        junctions=scratch("work/{sample}/SJ.out.tab"),
+        spliced=scratch("work/{sample}/spliced.txt"),
         version=scratch("work/{sample}/star.version"),
     log:
         scratch_log("star"),
@@ -76,16 +76,18 @@ rule star:
         mate2=lambda wildcards, input: pairing(wildcards, "", input.mate2),
     shell:
         # The index comes from the host's cache, fetched once for all jobs of the host.
-        # outSAMtype None: nobody reads alignments of a subsample.
+        # The alignments go past awk, which counts the uniquely mapped fragments with an intron (N):
+        # STAR's own numbers count introns, of which a fragment may have several.
         "(index=$(python -m seqharvest.reference star"
         " --release {params.release} --source {params.source})"
         " && folder=work/{wildcards.sample}/star"
         " && STAR --runThreadN {threads} --genomeDir $index --genomeLoad NoSharedMemory"
         " --readFilesIn {input.mate1} {params.mate2}"
-        " --outSAMtype None --quantMode GeneCounts --outFileNamePrefix $folder/"
+        " --outSAMtype SAM --outStd SAM --quantMode GeneCounts --outFileNamePrefix $folder/"
+        " | awk -F '\\t' '$6 ~ /N/ && /\\tNH:i:1\\t/ && $1 != last {{n++; last = $1}}"
+        " END {{print n + 0}}' > {output.spliced}"
         " && mv $folder/Log.final.out {output.log}"
         " && mv $folder/ReadsPerGene.out.tab {output.counts}"
-        " && mv $folder/SJ.out.tab {output.junctions}"
         " && STAR --version > {output.version}"
         " && rm -r $folder) > {log} 2>&1"
 
@@ -96,7 +98,7 @@ rule metrics:
         fastqc=rules.fastqc.output,
         star=rules.star.output.log,
         counts=rules.star.output.counts,
-        junctions=rules.star.output.junctions,
+        spliced=rules.star.output.spliced,
         version=rules.star.output.version,
         subsample=rules.subsample.output.stats,
     output:
@@ -121,5 +123,5 @@ rule metrics:
         " && python -m seqharvest.qc.metrics --sample {wildcards.sample}"
         " --layout {params.layout} --release {params.release} --fastp {input.fastp}"
         " --fastqc {input.fastqc} --star {input.star} --star-version $(cat {input.version})"
-        " --counts {input.counts} --junctions {input.junctions}"
+        " --counts {input.counts} --spliced {input.spliced}"
         " --subsample {input.subsample} --tx2gene $genes --out {output}) > {log} 2>&1"
