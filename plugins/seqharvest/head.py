@@ -300,14 +300,14 @@ def judge(manifest: Manifest, run: Run) -> dict[str, Any]:
     elif run.code:
         names = list(run.failures) or [manifest.target]
         failed = {name: _reason(run, run.failures.get(name), []) for name in names}
-    total = run.counts.get("total", 0)
+    wanted = len(manifest.samples) if manifest.target == "samples" else 0
     return {
         "done": done,
         "failed": failed,
         "jobs": {
             "submitted": run.counts.get("submitted", 0),
             "attached": run.counts.get("attached", 0),
-            "skipped": max(0, len(manifest.samples) - total),
+            "skipped": max(0, wanted - run.counts.get("total", 0)),
             "succeeded": run.counts.get("done", 0),
             "failed": run.counts.get("failed", 0),
         },

@@ -53,7 +53,9 @@ def _show_newest_log() -> None:
 
     Snakemake's own --show-failed-logs does not find log files that are kept in storage.
     """
-    logs = [path for path in Path(".snakemake/storage").rglob("*.log") if path.stat().st_size]
+    own = Path(".snakemake/log")  # Snakemake's log of this run has been seen already
+    found = (path for path in Path().rglob("*.log") if own not in path.parents)
+    logs = [path for path in found if path.is_file() and path.stat().st_size]
     if logs:
         newest = max(logs, key=lambda path: path.stat().st_mtime)
         lines = newest.read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -77,4 +79,10 @@ def _write(files: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Snakemake's rate limiter leaves timers behind that would keep this process for a second.
+        os._exit(end.code if isinstance(end.code, int) else 1)
