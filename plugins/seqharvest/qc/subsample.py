@@ -79,7 +79,8 @@ def _head(file: str, reads: int, sink: IO[bytes]) -> dict[str, Any]:
                 ended = not stream.read(1)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(
-                f"{file} is cut off or corrupt after {count} reads: {error}", "fetch the run again"
+                f"{file} is cut off or corrupt soon after read {count + 1}: {error}",
+                "fetch the run again",
             ) from error
     share = 1.0 if ended else min(counted.size / size, 1.0)
     return {"reads": count, "share": share, "measured": len(qualities - {10, 13}) != 1}
