@@ -5,10 +5,6 @@ The tests run in the order they stand: each goes on from the state the one befor
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import boto3
 import pytest
 
@@ -20,29 +16,12 @@ from seqharvest.registry import Registry
 from seqharvest.settings import settings
 from seqharvest.workflows import ANALYSIS, fingerprint
 from tests.e2e.conftest import Stack
+from tests.e2e.waiting import wait_for_state, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
 BAD = "SRX9000007"
 STATES = ["fetching", "qc", "awaiting_review", "approved", "analysing", "loaded"]
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 420) -> Any:
-    """Poll until the condition holds, and return what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.5)
-    return value
-
-
-def wait_for_state(project: str, state: str) -> None:
-    def there() -> bool:
-        item = Registry().project(project)
-        assert item["state"] != "failed", item.get("reason")
-        return bool(item["state"] == state)
-
-    wait_until(there, f"{project} {state}")
 
 
 def project_states(project: str) -> list[str]:
