@@ -41,9 +41,17 @@ MULTIQC = {
     # Sample ids as they are: MultiQC would else cut off what looks like a file ending.
     "fn_clean_exts": ["_fastqc.zip", ".fastp.json", ".Log.final.out"],
     "fn_clean_trim": [],
-    "use_filename_as_sample_name": True,
+    # fastp and FastQC would take the name of the file they read, which is the worker's scratch.
+    "use_filename_as_sample_name": ["star", "fastp", "fastqc"],
+    "read_count_multiplier": 1,
+    "read_count_prefix": "",
+    "read_count_desc": "reads",
+    "intro_text": False,
+    "show_analysis_paths": False,
+    "no_ai": True,
     "module_order": ["custom_content", "star", "fastp", "fastqc"],
     "run_modules": ["custom_content", "star", "fastp", "fastqc"],
+    "skip_generalstats": True,  # would stand above the verdicts, and their table has its figures
     "report_section_order": {"seqharvest_verdicts": {"order": 10_000}},
     "no_version_check": True,
     "disable_version_detection": False,
@@ -153,7 +161,8 @@ def _section(document: dict[str, Any]) -> dict[str, Any]:
         "id": "seqharvest_verdicts",
         "section_name": "Verdicts",
         "description": f"{told}; thresholds version {escape(document['thresholds_version'])}, "
-        f"release {escape(document['release'])}.{gone}",
+        f"release {escape(document['release'])}. Shares are of all examined "
+        f"reads; STAR's own, below, are of those that trimming left.{gone}",
         "plot_type": "table",
         "pconfig": {
             "id": "seqharvest_verdicts_table",
