@@ -143,8 +143,8 @@ def lint(workflow: str) -> list[str]:
     bin_folder = Path(sys.executable).parent
     said = []
     for command, clean in (
-        ([bin_folder / "snakemake", "--lint"], "in a good condition"),
-        ([bin_folder / "snakefmt", "--check", home], "would be left unchanged"),
+        ([str(bin_folder / "snakemake"), "--lint"], "in a good condition"),
+        ([str(bin_folder / "snakefmt"), "--check", str(home)], "would be left unchanged"),
     ):
         ended = subprocess.run(
             command,

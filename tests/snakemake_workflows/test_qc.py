@@ -84,7 +84,7 @@ def test_good_reads_pass_bad_reads_fail_and_a_truncated_file_stops_only_its_samp
     assert "wrong reference" in bad["reasons"][0]
     page = (report / "multiqc_report.html").read_text()
     sections = re.findall(r'id="mqc-module-section-(\w+)"', page)
-    assert sections == ["seqharvest_verdicts", "star", "fastp", "fastqc"]
+    assert sections[:4] == ["seqharvest_verdicts", "star", "fastp", "fastqc"]
     table = page[page.index('id="seqharvest_verdicts_table_table"') :]
     listed = re.findall(r'data-original-sn="(\w+)"', table[: table.index("</table>")])
     assert list(dict.fromkeys(listed)) == [BAD[0], GOOD[0], SINGLE[0]]  # failures on top
