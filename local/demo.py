@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, config: StackConfig) -> None:
         series = start(options, config)
     airflow = Airflow(config.url("airflow"), "demo", "demo")
     with clock.stage(f"reference {series.release}"):
-        build_reference(series, airflow)
+        build_reference(series, airflow, options.drop_unknown_contigs)
     with clock.stage(f"sweep finds {series.accession}"):
         sweep(series, airflow, config)
     with_release(series, airflow)
@@ -79,10 +79,11 @@ def start(options: argparse.Namespace, config: StackConfig) -> Series:
     return made[0]
 
 
-def build_reference(series: Series, airflow: Airflow) -> None:
+def build_reference(series: Series, airflow: Airflow, drop_unknown_contigs: bool) -> None:
     """Put FASTA and GTF into S3 and have the reference_build DAG make the release of them."""
-    conf = {"release": series.release, **series.upload_reference()}
-    run_id = f"build__{series.release}"
+    contigs = "drop" if drop_unknown_contigs else "error"
+    conf = {"release": series.release, "unknown_contigs": contigs, **series.upload_reference()}
+    run_id = f"build__{series.release}__contigs-{contigs}"
     airflow.trigger("reference_build", run_id, conf)
     airflow.wait("reference_build", run_id)
 
@@ -214,6 +215,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=Path, help="folder of FASTQ with a sample sheet")
     parser.add_argument("--reference", type=Path, help="folder of genome.fa and genes.gtf")
+    parser.add_argument(
+        "--drop-unknown-contigs",
+        action="store_true",
+        help="build the reference without GTF records on contigs that the FASTA lacks",
+    )
     parser.add_argument("--approve", action="store_true", help="approve QC without asking")
     options = parser.parse_args()
     config = StackConfig.from_environment()
