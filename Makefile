@@ -41,7 +41,7 @@ reject:  ## reject a project's QC: make reject PROJECT=GSE… [BY=name] [COMMENT
 	@$(SEQHARVEST) -m seqharvest.registry reject "$(PROJECT)" --by "$(or $(BY),$(USER),$(LOGNAME),unknown)" $(if $(COMMENT),--comment "$(COMMENT)")
 
 test: setup  ## unit, DAG and end-to-end tests
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2 --dist loadfile
 	@$(PY) -m pytest -m e2e -s
 
 lint: setup  ## ruff, mypy, snakefmt, snakemake --lint

@@ -47,15 +47,25 @@ class Airflow:
         instances: list[dict[str, Any]] = self.get(path, limit=1000)["task_instances"]
         return instances
 
+    def ensure(self, dag: str, run_id: str, conf: dict[str, Any], seconds: float = 600) -> None:
+        """Run a DAG unless this run has succeeded already; run a failed one again; wait for it."""
+        if not self.trigger(dag, run_id, conf) and self.run_state(dag, run_id) == "failed":
+            path = f"/api/v2/dags/{dag}/dagRuns/{quote(run_id, safe='')}/clear"
+            self._json(self.http.post(path, json={"dry_run": False}))
+        self.wait(dag, run_id, seconds)
+
     def wait(self, dag: str, run_id: str, seconds: float = 600) -> None:
         """Wait until a run has succeeded; raise `SeqharvestError` when it fails or takes longer."""
         deadline = time.monotonic() + seconds
         while (state := self.run_state(dag, run_id)) != "success":
-            failed = [t for t in self.tasks(dag, run_id) if t["state"] == "failed"]
             if state == "failed":
-                names = ", ".join(t["task_id"] for t in failed)
+                why = "; ".join(
+                    f"{task['task_id']}: {self.error_of(dag, run_id, task)}"
+                    for task in self.tasks(dag, run_id)
+                    if task["state"] == "failed"
+                )
                 raise SeqharvestError(
-                    f"{dag} {run_id} failed at {names}",
+                    f"{dag} {run_id} failed at {why}",
                     f"open {self.http.base_url}/dags/{dag}/runs/{quote(run_id, safe='')}",
                 )
             if time.monotonic() > deadline:
@@ -64,6 +74,22 @@ class Airflow:
                     f"open {self.http.base_url}/dags/{dag}",
                 )
             time.sleep(0.5)
+
+    def error_of(self, dag: str, run_id: str, task: dict[str, Any]) -> str:
+        """The message of the exception that ended a task, from its log."""
+        path = (
+            f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task['task_id']}"
+            f"/logs/{task['try_number']}"
+        )
+        reply = self.http.get(f"/api/v2/{path}", params={"map_index": task["map_index"]})
+        lines = reply.json().get("content", []) if reply.is_success else []
+        errors = [
+            detail["exc_value"]
+            for line in lines
+            if isinstance(line, dict)
+            for detail in line.get("error_detail") or []
+        ]
+        return errors[-1] if errors else "see its log"
 
     def mark(self, dag: str, run_id: str, task: str, state: str) -> None:
         """Mark a task `success` or `failed`, as the UI's button does."""

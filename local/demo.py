@@ -57,8 +57,8 @@ def run(options: argparse.Namespace, config: StackConfig) -> None:
     with clock.stage(f"sweep finds {series.accession}"):
         sweep(series, airflow, config)
     with_release(series, airflow)
-    follow(series, options.approve, config, clock)
-    show_results(series)
+    if follow(series, options.approve, config, clock) == "loaded":
+        show_results(series)
     print("\nWall time\n" + clock.table())
     show_addresses(series, config)
 
@@ -84,16 +84,14 @@ def build_reference(series: Series, airflow: Airflow, drop_unknown_contigs: bool
     contigs = "drop" if drop_unknown_contigs else "error"
     conf = {"release": series.release, "unknown_contigs": contigs, **series.upload_reference()}
     run_id = f"build__{series.release}__contigs-{contigs}"
-    airflow.trigger("reference_build", run_id, conf)
-    airflow.wait("reference_build", run_id)
+    airflow.ensure("reference_build", run_id, conf)
 
 
 def sweep(series: Series, airflow: Airflow, config: StackConfig) -> None:
     """Publish the series in the archive and have the geo_sweep DAG find and register it."""
     series.publish(config.url("archive"))
     run_id = f"demo__{series.accession}"
-    airflow.trigger("geo_sweep", run_id, series.sweep_conf())
-    airflow.wait("geo_sweep", run_id)
+    airflow.ensure("geo_sweep", run_id, series.sweep_conf())
 
 
 def with_release(series: Series, airflow: Airflow) -> None:
@@ -108,8 +106,8 @@ def with_release(series: Series, airflow: Airflow) -> None:
         wait_for_change(Registry(), series.accession, item["state"], time.monotonic() + 120)
 
 
-def follow(series: Series, approve: bool, config: StackConfig, clock: Clock) -> None:
-    """Follow the project from state to state until it is loaded, deciding its QC on the way."""
+def follow(series: Series, approve: bool, config: StackConfig, clock: Clock) -> str:
+    """Follow the project to `loaded` or `rejected`, deciding its QC on the way."""
     from seqharvest.registry import Registry
 
     registry = Registry()
@@ -127,6 +125,7 @@ def follow(series: Series, approve: bool, config: StackConfig, clock: Clock) -> 
                 review(series, approve, config)
             state = wait_for_change(registry, series.accession, state, deadline)
     print(f"── {series.accession} {state}")
+    return state
 
 
 def wait_for_change(registry: Any, project: str, state: str, deadline: float) -> str:
@@ -144,15 +143,17 @@ def review(series: Series, approve: bool, config: StackConfig) -> None:
     """Show the verdicts and decide, asking the person at the terminal if there is one."""
     from seqharvest.registry import Registry
 
-    registry = Registry()
-    for sample in registry.samples(series.accession):
-        reasons = "; ".join(sample.get("verdict_reasons", []))
-        print(
-            f"   {sample['sample']:<12} {sample['state']:<10} {sample.get('title', '')}  {reasons}"
-        )
+    samples = Registry().samples(series.accession)
+    for sample in samples:
+        reasons = "; ".join(sample.get("verdict_reasons", [])) or sample.get("reason", "")
+        who = f"{sample['sample']:<12} {sample.get('title', '')}"
+        print(f"   {who:<50} {sample['state']:<10} {reasons}")
     print(f"   review at {run_address(series, config)}")
     decision = "approve"
-    if not approve and sys.stdin.isatty():
+    if not any(sample["state"] in {"qc_passed", "qc_warned"} for sample in samples):
+        print("   no sample is good enough to analyse: rejected")
+        decision = "reject"
+    elif not approve and sys.stdin.isatty():
         answer = input(f"   Approve the QC of {series.accession}? [yes/no] ")
         decision = "approve" if answer.strip().lower() in {"y", "yes"} else "reject"
     command = ["make", "--no-print-directory", decision, f"PROJECT={series.accession}", "BY=demo"]

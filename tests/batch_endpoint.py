@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Aws
+from tests.conftest import Aws, free_port
 
 REPO = Path(__file__).resolve().parents[1]
-PORTS = range(5161, 5180)
 DEFINITIONS = ("seqharvest-head", "seqharvest-worker")
 
 
@@ -63,7 +61,7 @@ def batch(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchE
     import boto3
 
     state = tmp_path_factory.mktemp("batch")
-    port = next(port for port in PORTS if _is_free(port))
+    port = free_port()
     arguments = ["--port", str(port), "--state", str(state), "--vcpus", "4", "--grace", "3"]
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(
@@ -111,8 +109,3 @@ def _make_deployment(client: Any, log: Path) -> None:
                 "environment": [{"name": "PYTHONPATH", "value": path}],
             },
         )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -40,7 +40,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     if not MINISTACK.exists():
         pytest.skip(f"{MINISTACK} is absent: run `make setup` (local/setup.sh)")
     here = tmp_path_factory.mktemp("ministack")
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -87,7 +87,8 @@ def _point_at(endpoint: str, patch: pytest.MonkeyPatch) -> Aws:
     return made
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

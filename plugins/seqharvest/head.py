@@ -342,8 +342,6 @@ def store(manifest: Manifest, outcome: Mapping[str, Any]) -> None:
     """Store the outcome, and log it in a line."""
     body = json.dumps(outcome, indent=1, sort_keys=True).encode()
     aws.client("s3").put_object(Bucket=manifest.bucket, Key=manifest.outcome, Body=body)
-    for sample, why in outcome["failed"].items():
-        log.error("%s %s: %s: %s", manifest.project, sample, why["kind"], why["reason"])
     log.info(
         "project %s: %s done=%d failed=%d → %s",
         manifest.project,
@@ -352,6 +350,9 @@ def store(manifest: Manifest, outcome: Mapping[str, Any]) -> None:
         len(outcome["failed"]),
         uri(manifest.bucket, manifest.outcome),
     )
+    # Last, so that the end of the log, which Airflow shows, says what went wrong.
+    for sample, why in outcome["failed"].items():
+        log.error("%s %s: %s: %s", manifest.project, sample, why["kind"], why["reason"])
 
 
 if __name__ == "__main__":

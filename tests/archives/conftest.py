@@ -21,7 +21,6 @@ from seqharvest.archives.http import ArchiveClient, Patience
 from seqharvest.settings import settings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-PORTS = range(5140, 5160)
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _bind(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    for port in PORTS:
-        try:
-            return ThreadingHTTPServer(("127.0.0.1", port), handler)
-        except OSError:
-            continue
-    pytest.fail(f"no free port in {PORTS}")
+    return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
 @pytest.fixture

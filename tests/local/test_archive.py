@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,11 +24,11 @@ from local.archive.series import read_series
 from local.archive.terms import TermError, compile_term
 from local.demo_data.generate import generate
 from seqharvest.errors import InputError
+from tests.conftest import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = REPO.parent / "shared" / "data"
 YEAST = SHARED / "reads" / "yeast_GSE110004"
-PORTS = range(5120, 5140)
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Server:
     client: httpx.Client = field(default_factory=httpx.Client)
 
     def start(self) -> None:
-        port = next(port for port in PORTS if free(port))
+        port = free_port()
         series = [part for folder in self.folders for part in ("--series", str(folder))]
         command = [sys.executable, "-m", "local.archive", "--port", str(port), *series]
         paths = f"{REPO / 'plugins'}:{REPO}"
@@ -77,11 +76,6 @@ class Server:
     def rows(self, accession: str) -> dict[str, dict[str, str]]:
         found = self.report(accession, fields="all", format="json").json()
         return {row["run_accession"]: row for row in found}
-
-
-def free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.conftest import free_port
 from tests.local.batch_endpoint import (
     ENVIRONMENT_RESOURCES,
     BatchEndpoint,
@@ -28,7 +29,7 @@ def batch(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchE
     capacity = ("--vcpus", str(VCPUS), "--memory-mib", "4096")
     options = (*capacity, "--grace", "1", "--minimum-timeout", "1")
     endpoint = BatchEndpoint(
-        5100, tmp_path_factory.mktemp("batch"), options, {"A_SECRET_OF_THE_ENDPOINT": "x"}
+        free_port(), tmp_path_factory.mktemp("batch"), options, {"A_SECRET_OF_THE_ENDPOINT": "x"}
     )
     endpoint.start()
     try:
@@ -67,7 +68,7 @@ def test_a_job_is_a_process_with_a_clean_environment_and_its_output_in_logs(
     assert (seen["FROM_DEFINITION"], seen["FROM_SUBMIT"]) == ("1", "2")
     assert (seen["AWS_BATCH_JOB_ID"], seen["AWS_BATCH_JOB_ATTEMPT"]) == (job_id, "1")
     assert (seen["AWS_BATCH_JQ_NAME"], seen["AWS_BATCH_CE_NAME"]) == ("low", "spot")
-    assert seen["AWS_ENDPOINT_URL_BATCH"] == "http://127.0.0.1:5100"
+    assert seen["AWS_ENDPOINT_URL_BATCH"] == f"http://127.0.0.1:{batch.port}"
     assert seen["cwd"] == seen["HOME"] == seen["TMPDIR"] == seen["SEQHARVEST_SCRATCH"]
     assert "A_SECRET_OF_THE_ENDPOINT" not in seen
     assert not Path(seen["cwd"]).exists()
@@ -364,7 +365,7 @@ def test_requests_are_checked_by_the_service_model(batch: BatchEndpoint) -> None
 
     careless = boto3.client(
         "batch",
-        endpoint_url="http://127.0.0.1:5100",
+        endpoint_url=f"http://127.0.0.1:{batch.port}",
         config=Config(parameter_validation=False),
     )
     with pytest.raises(careless.exceptions.ClientException, match="jobQueue"):
@@ -380,4 +381,4 @@ def test_requests_are_checked_by_the_service_model(batch: BatchEndpoint) -> None
 
 def test_a_request_that_no_aws_client_signed_runs_nothing(batch: BatchEndpoint) -> None:
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen("http://127.0.0.1:5100/v1/submitjob", data=b"{}", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{batch.port}/v1/submitjob", data=b"{}", timeout=5)

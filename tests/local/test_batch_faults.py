@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import free_port
 from tests.local.batch_endpoint import REPO, BatchEndpoint, is_alive, wait_for
 
 SPOT_RETRY = {
@@ -27,7 +28,7 @@ SPOT_RETRY = {
 @pytest.fixture
 def batch(aws: Any, tmp_path: Path) -> Iterator[BatchEndpoint]:
     options = ("--vcpus", "2", "--memory-mib", "4096", "--grace", "1")
-    endpoint = BatchEndpoint(5101, tmp_path, options)
+    endpoint = BatchEndpoint(free_port(), tmp_path, options)
     endpoint.start()
     try:
         endpoint.prepare()
@@ -99,7 +100,9 @@ def test_jobs_run_while_logs_is_down_and_their_output_arrives_later(
     aws: Any, batch: BatchEndpoint
 ) -> None:
     batch.stop()
-    batch.environment = {"AWS_ENDPOINT_URL_LOGS": "http://127.0.0.1:5109"}  # nobody listens
+    batch.environment = {
+        "AWS_ENDPOINT_URL_LOGS": f"http://127.0.0.1:{free_port()}"
+    }  # nobody listens
     batch.start()
     job_id = batch.submit("echo kept on disk")
     assert batch.ended(job_id)["status"] == "SUCCEEDED"
@@ -111,7 +114,7 @@ def test_jobs_run_while_logs_is_down_and_their_output_arrives_later(
 
 
 def test_a_job_over_its_memory_is_killed_when_asked_for(aws: Any, tmp_path: Path) -> None:
-    endpoint = BatchEndpoint(5102, tmp_path, ("--vcpus", "1", "--enforce-memory"))
+    endpoint = BatchEndpoint(free_port(), tmp_path, ("--vcpus", "1", "--enforce-memory"))
     endpoint.start()
     try:
         endpoint.prepare()
@@ -126,7 +129,10 @@ def test_a_job_over_its_memory_is_killed_when_asked_for(aws: Any, tmp_path: Path
 def test_a_second_endpoint_on_the_same_state_or_port_says_so(
     batch: BatchEndpoint, tmp_path: Path
 ) -> None:
-    for port, state, words in (("5103", "state", "already uses"), ("5101", "x", "cannot listen")):
+    for port, state, words in (
+        (str(free_port()), "state", "already uses"),
+        (str(batch.port), "x", "cannot listen"),
+    ):
         command = [sys.executable, "-m", "local.batch", "--port", port]
         second = subprocess.run(
             [*command, "--state", str(tmp_path / state)],
