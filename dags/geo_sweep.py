@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from seqharvest.operators.sweep import GeoSweepOperator
+from seqharvest.settings import settings
 
 DAY = {"type": ["null", "string"], "format": "date"}
 
@@ -32,7 +33,7 @@ The task's log has a table with what became of each series, and why.
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(hours=1),
     },
-    owner_links={"seqharvest": "https://github.com/seqharvest/seqharvest"},
+    owner_links={"seqharvest": settings().owner_link},
     tags=["seqharvest", "intake", "geo"],
     params={
         "organisms": Param(

@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, task
 
 from seqharvest.operators.batch import SnakemakeBatchOperator
+from seqharvest.settings import settings
 
 with DAG(
     dag_id="reference_build",
@@ -20,7 +21,7 @@ md5s and tool versions. Building an existing release again only makes what is mi
     schedule=None,
     catchup=False,
     default_args={"owner": "seqharvest", "retries": 2, "retry_delay": timedelta(seconds=20)},
-    owner_links={"seqharvest": "https://github.com/seqharvest/seqharvest"},
+    owner_links={"seqharvest": settings().owner_link},
     tags=["seqharvest", "reference"],
     params={
         "release": Param(

@@ -10,6 +10,7 @@ from seqharvest.operators.lake import LakeLoadOperator
 from seqharvest.operators.outputs import S3OutputsExistShortCircuitOperator
 from seqharvest.operators.stage import StageOperator
 from seqharvest.sensors.approval import QCApprovalSensor
+from seqharvest.settings import settings
 
 PROJECT = "{{ params.project }}"
 #: A stage is recorded even if one of its jobs failed: the samples that are done go on.
@@ -51,7 +52,7 @@ A sample that fails does not stop the others; the registry says which failed, an
         "max_retry_delay": timedelta(minutes=10),
         "on_failure_callback": keep_reason,
     },
-    owner_links={"seqharvest": "https://github.com/seqharvest/seqharvest"},
+    owner_links={"seqharvest": settings().owner_link},
     tags=["seqharvest", "rna-seq"],
     params={
         "project": Param(

@@ -6,6 +6,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG
 
 from seqharvest.sensors.new_samples import NewSamplesSensor, as_dag_run
+from seqharvest.settings import settings
 
 with DAG(
     dag_id="sample_intake",
@@ -28,7 +29,7 @@ asked for, so asking twice does nothing. The index is the truth; no event can be
         "retries": 3,
         "retry_delay": timedelta(seconds=20),
     },
-    owner_links={"seqharvest": "https://github.com/seqharvest/seqharvest"},
+    owner_links={"seqharvest": settings().owner_link},
     tags=["seqharvest", "intake"],
 ) as dag:
     new_samples = NewSamplesSensor(task_id="new_samples")

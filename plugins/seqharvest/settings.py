@@ -35,6 +35,7 @@ class Settings:
     intake_poll_seconds: float = 60.0
     approval_poll_seconds: float = 30.0
     review_url: str = "http://localhost:8080"  # where people reach the Airflow UI
+    owner_link: str = "mailto:seqharvest@localhost"  # the platform's owners, a link on each DAG
 
     eutils_url: str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
     ena_portal_url: str = "https://www.ebi.ac.uk/ena/portal/api"

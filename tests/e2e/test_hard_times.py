@@ -30,7 +30,7 @@ SAMPLES = {
     "SRX9000102": ("SRR9000102", "truncated"),
     "SRX9000103": ("SRR9000103", "unequal"),
     "SRX9000104": ("SRR9000104", "no reads"),
-    "SRX9000001": ("SRR9000001", "another project's"),
+    "SRX9000001": ("SRR9000105", "another project's"),
 }
 
 
@@ -105,11 +105,12 @@ def test_each_bad_sample_is_named_with_its_reason_and_the_good_one_goes_on(
     for experiment, clue in {
         "SRX9000102": "SRR9000102",
         "SRX9000103": "SRR9000103",
-        "SRX9000104": "SRR9000104",
         "SRX9000001": demo.accession,
     }.items():
         assert samples[experiment]["state"] == "failed", samples[experiment]
         assert clue in samples[experiment]["reason"], samples[experiment]["reason"]
+    left_out = {run["run"]: run["reason"] for run in Registry().project(PROJECT)["left_out"]}
+    assert "no reads" in left_out["SRR9000104"], left_out
 
 
 def test_with_s3_and_dynamodb_away_the_chain_waits_and_goes_on(stack: Stack) -> None:
