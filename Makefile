@@ -12,7 +12,7 @@ help:    ## show this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
 
 demo: setup  ## run the whole chain here; APPROVE=yes approves without asking; SERIES=<folder> [REFERENCE=<folder>] runs yours
-	@$(PY) -m local.demo $(if $(SERIES),--series "$(SERIES)") $(if $(REFERENCE),--reference "$(REFERENCE)") $(if $(filter drop,$(UNKNOWN_CONTIGS)),--drop-unknown-contigs) $(if $(filter yes,$(APPROVE)),--approve)
+	@$(PY) -u -m local.demo $(if $(SERIES),--series "$(SERIES)") $(if $(REFERENCE),--reference "$(REFERENCE)") $(if $(filter drop,$(UNKNOWN_CONTIGS)),--drop-unknown-contigs) $(if $(filter yes,$(APPROVE)),--approve)
 
 up: setup    ## start the local stack
 	@$(PY) -m local.stack up
