@@ -150,7 +150,7 @@ def review(series: Series, approve: bool, config: StackConfig) -> None:
         print(f"   {who:<50} {sample['state']:<10} {reasons}")
     print(f"   review at {run_address(series, config)}")
     decision = "approve"
-    if not any(sample["state"] in {"qc_passed", "qc_warned"} for sample in samples):
+    if all(sample["state"] in {"qc_failed", "failed", "excluded"} for sample in samples):
         print("   no sample is good enough to analyse: rejected")
         decision = "reject"
     elif not approve and sys.stdin.isatty():

@@ -35,6 +35,9 @@ fi
 "$system_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   fail "$("$system_python" --version) is too old → Python 3.11 or newer is needed at $system_python"
 
+# The system's certificates, not those that pip and uv bring: a company's own authority is among them.
+export PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+
 # An environment is made once for each content of its requirements; a half-made one has no stamp and is made again.
 environment() {  # name, requirement files…
   local name=$1 stamp; shift
