@@ -113,7 +113,9 @@ class StackConfig:
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
             "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-            # A killed task is noticed after this many seconds; the default is 300.
+            # Tasks of a scheduler that was killed are taken over after this many seconds, and a
+            # killed task is noticed after so many; both are 300 by default.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             # apache/airflow #72716: a deferred task resuming within the heartbeat may be failed.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
