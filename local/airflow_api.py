@@ -15,7 +15,7 @@ class Airflow:
     """A signed-in user of one Airflow."""
 
     def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=90)
         reply = self.http.post("/auth/token", json={"username": user, "password": password})
         if reply.status_code != 201:
             raise InputError(

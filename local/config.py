@@ -9,7 +9,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HEAD_VCPUS = 1  # for head jobs together: a head waits more than it works
-PORTS = {"airflow": 8080, "ministack": 4566, "batch": 4567, "archive": 4568}
+PORTS = {"airflow": 8080, "execution": 8081, "ministack": 4566, "batch": 4567, "archive": 4568}
 
 
 def worker_vcpus() -> int:
@@ -19,7 +19,7 @@ def worker_vcpus() -> int:
 
 @dataclass(frozen=True)
 class StackConfig:
-    """One stack: a state folder and four loopback ports; several may run side by side."""
+    """One stack: a state folder and five loopback ports; several may run side by side."""
 
     state: Path
     ports: dict[str, int]
@@ -104,7 +104,9 @@ class StackConfig:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,demo:admin,viewer:viewer",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url('airflow')}/execution/",
+            # Tasks talk to an api-server of their own: in one process on SQLite, a click's audit
+            # entry waits in the event loop for a task's transaction, which waits for that loop.
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url('execution')}/execution/",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.ports["airflow"]),

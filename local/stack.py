@@ -65,7 +65,7 @@ def status(config: StackConfig) -> bool:
     for part, healthy in health_checks(config).items():
         state = "healthy" if healthy() else "NOT HEALTHY"
         good &= state == "healthy"
-        base = part.split("-")[0]
+        base = "execution" if part == "airflow-execution-api" else part.split("-")[0]
         print(f"  {part:<22} {state:<12} {config.url(base)}  log: {log_of(config, part)}")
     return good
 
@@ -166,6 +166,7 @@ def health_checks(config: StackConfig) -> dict[str, Callable[[], bool]]:
         "batch": answers("batch", "/health"),
         "archive": answers("archive", "/health"),
         "airflow-api-server": answers("airflow", "/api/v2/version"),
+        "airflow-execution-api": answers("execution", "/execution/health"),
         "airflow-scheduler": airflow_part("scheduler"),
         "airflow-dag-processor": airflow_part("dag_processor"),
         "airflow-triggerer": airflow_part("triggerer"),
