@@ -18,6 +18,11 @@ SURE_READS = 3
 JUNCTION_TOLERANCE = 0.15
 #: Fragments salmon assigns to a gene, against those drawn.
 GENE_TOLERANCE = 0.15
+#: The same for an isoform, of its own fragments or, if that is more, of its gene's: what tells the
+#: minor isoform of a strong gene from the others is a handful of fragments (salmon 1.10.1 over
+#: several runs: 2 % of such isoforms are off by 30 to 40 % of their own, 3 to 6 % of the gene's).
+ISOFORM_TOLERANCE = 0.30
+GENE_SHARE_TOLERANCE = 0.10
 #: Genes and isoforms with fewer fragments are noise.
 LEAST_FRAGMENTS = 50
 
@@ -44,7 +49,8 @@ class Agreement:
             f"(median); {self.genes_expected - len(self.genes_off)} of {self.genes_expected} gene "
             f"counts within {GENE_TOLERANCE:.0%}; "
             f"{self.isoforms_expected - len(self.isoforms_off)} of {self.isoforms_expected} "
-            f"isoform counts within {2 * GENE_TOLERANCE:.0%}"
+            f"isoform counts "
+            f"within {ISOFORM_TOLERANCE:.0%} or {GENE_SHARE_TOLERANCE:.0%} of their gene"
         )
 
 
@@ -76,12 +82,16 @@ def compare(truth: Path, project: str, release: str) -> Agreement:
         ),
         junction_error=errors[len(errors) // 2] if errors else 1.0,
         genes_expected=len(genes),
-        genes_off=off(genes, estimates("gene_quant", "gene_id", project, release), GENE_TOLERANCE),
+        genes_off=off(
+            genes,
+            estimates("gene_quant", "gene_id", project, release),
+            {key: GENE_TOLERANCE * drawn for key, drawn in genes.items()},
+        ),
         isoforms_expected=len(isoforms),
         isoforms_off=off(
             isoforms,
             estimates("transcript_quant", "transcript_id", project, release),
-            2 * GENE_TOLERANCE,
+            isoform_tolerances(truth, isoforms),
         ),
     )
 
@@ -126,14 +136,33 @@ def estimates(table: str, key: str, project: str, release: str) -> dict[tuple[st
     return {(row["sample"], row[key]): row["est_counts"] for row in rows}
 
 
+def isoform_tolerances(
+    truth: Path, isoforms: dict[tuple[str, str], float]
+) -> dict[tuple[str, str], float]:
+    """How many fragments an isoform's estimate may be off."""
+    of_gene: Counter[tuple[str, str]] = Counter()
+    gene = {}
+    for row in read(truth / "isoforms.tsv"):
+        of_gene[row["sample"], row["gene_id"]] += int(row["fragments"])
+        gene[row["transcript_id"]] = row["gene_id"]
+    return {
+        (sample, isoform): max(
+            ISOFORM_TOLERANCE * drawn, GENE_SHARE_TOLERANCE * of_gene[sample, gene[isoform]]
+        )
+        for (sample, isoform), drawn in isoforms.items()
+    }
+
+
 def off(
-    drawn: dict[tuple[str, str], float], estimated: dict[tuple[str, str], float], tolerance: float
+    drawn: dict[tuple[str, str], float],
+    estimated: dict[tuple[str, str], float],
+    tolerances: dict[tuple[str, str], float],
 ) -> list[tuple[str, str, float, float]]:
-    """Features whose estimate is further from what was drawn than the tolerance."""
+    """Features whose estimate is further from what was drawn than their tolerance."""
     return [
         (*key, number, estimated.get(key, 0.0))
         for key, number in sorted(drawn.items())
-        if abs(estimated.get(key, 0.0) - number) > tolerance * number
+        if abs(estimated.get(key, 0.0) - number) > tolerances[key]
     ]
 
 

@@ -66,7 +66,7 @@ def test_the_lake_tells_the_truth(stack: Stack, demo: Series) -> None:
     assert agreement.junctions_invented == []
     assert agreement.junction_error < 0.05
     assert len(agreement.genes_off) <= 0.02 * agreement.genes_expected, agreement.genes_off
-    assert len(agreement.isoforms_off) <= 0.02 * agreement.isoforms_expected
+    assert len(agreement.isoforms_off) <= 0.02 * agreement.isoforms_expected, agreement.isoforms_off
     rows = athena.query(
         f"SELECT sample, state FROM samples WHERE project = '{demo.accession}' ORDER BY sample"
     )

@@ -23,7 +23,7 @@ from tests.e2e.waiting import wait_for_state, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
 PROJECT = "GSE900002"
-OUTAGE_SECONDS = 45
+OUTAGE_SECONDS = 60
 #: experiment: (run, how its reads are spoilt)
 SAMPLES = {
     "SRX9000101": ("SRR9000101", "good"),
