@@ -1,27 +1,53 @@
-"""What a job asks Batch for: vCPU, memory, time-out."""
+"""What a job asks Batch for: vCPU, memory, GPUs, time-out, and the queue that has its scratch."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
+
+from snakemake_executor_plugin_seqharvest_batch.failures import Kind
+from snakemake_executor_plugin_seqharvest_batch.hosts import Queue
 
 MIN_TIMEOUT = 60  # seconds, Batch's own lower bound for attemptDurationSeconds
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A job's share of a host; memory in MiB, `timeout` in seconds (0: none)."""
+    """A job's share of a host; memory and disk in MiB, `timeout` in seconds (0: none).
+
+    `queue` is the queue the job must go to; empty: the run's own.
+    """
 
     vcpus: int
     memory: int
     timeout: int = 0
+    gpus: int = 0
+    disk: int = 0
+    queue: str = ""
 
 
-def of_job(job: Any, default_mem_mb: int) -> Resources:
-    """Read threads, `mem_mb` and `runtime` of a job or group job.
+@dataclass(frozen=True)
+class Plan:
+    """What a run's jobs are placed on: the worker queue, and one for what needs a large disk."""
 
-    Raises `WorkflowError` naming the rules when a resource is not a positive number.
+    queue: Queue = Queue("")
+    large: Queue | None = None
+    say: Callable[[str], None] = print
+
+
+#: An earlier attempt: what the job had, and how it failed.
+Attempt = tuple[Resources, Kind]
+
+
+def of_job(
+    job: Any, default_mem_mb: int, plan: Plan | None = None, history: Sequence[Attempt] = ()
+) -> Resources:
+    """Return what a job or group job gets on its next attempt.
+
+    Reads threads, `mem_mb`, `disk_mb`, `runtime` and `gpu` or `nvidia_gpu`. Raises `WorkflowError`
+    naming the rules when a resource is not a positive number or no host of the queues has it.
     """
     minutes = _number(job, "runtime", 0)
     return Resources(
@@ -29,6 +55,10 @@ def of_job(job: Any, default_mem_mb: int) -> Resources:
         memory=math.ceil(_number(job, "mem_mb", default_mem_mb)),
         timeout=max(MIN_TIMEOUT, math.ceil(minutes * 60)) if minutes else 0,
     )
+
+
+def check_all(jobs: Iterable[Any], default_mem_mb: int, plan: Plan) -> None:
+    """Raise one `WorkflowError` that names every rule among the jobs that no host can run."""
 
 
 def _number(job: Any, name: str, default: float) -> float:
