@@ -7,19 +7,21 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from snakemake_executor_plugin_seqharvest_batch import records
 
 LOG_LINES = 25  # of the failed rule's log file; fits the log tail the head asks for
 RULER = "=" * 80
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run `worker BUNDLE_URI [--arguments-from URI | SNAKEMAKE ARGUMENTS…]`; exit with its code."""
+    """Run `worker BUNDLE_URI [a record's arguments (records.py) | SNAKEMAKE ARGUMENTS…]`."""
     bundle_uri, *arguments = argv
-    bundle = _fetch(bundle_uri)
-    if arguments[:1] == ["--arguments-from"]:
-        arguments = _fetch(arguments[1])["arguments"]
+    bundle = json.loads(_get(bundle_uri))
+    job = records.read(arguments, _get, os.environ)
+    if job is not None:
+        arguments = job["arguments"]
     with _working_directory(bundle.get("scratch")):
         _write(bundle["files"])
         # Imported late: a bundle that cannot be had should say so at once.
@@ -62,13 +64,14 @@ def _show_newest_log() -> None:
         print(f"End of {newest.name}:", RULER, *lines, RULER, sep="\n", flush=True)
 
 
-def _fetch(uri: str) -> dict[str, Any]:
+def _get(uri: str, span: str | None = None) -> bytes:
     import boto3
 
     parts = urlsplit(uri)
-    response = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
-    content: dict[str, Any] = json.loads(response["Body"].read())
-    return content
+    part = {"Range": span} if span else {}
+    response = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path[1:], **part)
+    body: bytes = response["Body"].read()
+    return body
 
 
 def _write(files: Mapping[str, str]) -> None:
