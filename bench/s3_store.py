@@ -77,11 +77,18 @@ class Bucket:
         if self.objects.pop(key, None):
             del self._keys[bisect_left(self._keys, key)]
 
+    def make(self, keys: Iterable[str], size: int) -> None:
+        """Put synthetic objects, now."""
+        now = int(time.time())
+        self.preload(Made(key, size, now) for key in keys)
+
     def preload(self, made: Iterable[Made]) -> int:
         """Put synthetic objects, and return how many there are now."""
         for item in made:
+            if item.key not in self.objects:
+                self._keys.append(item.key)
             self.objects[item.key] = Stored(item.key, item.modified, item.size)
-        self._keys = sorted(self.objects)
+        self._keys.sort()  # quick: nearly all of them are in order
         return len(self._keys)
 
     def page(self, prefix: str, after: str, delimiter: str, most: int) -> Page:

@@ -1,7 +1,8 @@
 """An S3 that answers late and counts: `python -m bench.s3_stub --port 4999 [--latency 0.02]`.
 
 It has the operations that Snakemake's S3 plugin and ours use, path-style, and checks no
-signatures. `POST /_preload` {bucket, samples, complete} makes the project of `bench.project`.
+signatures. `POST /_preload` {samples, complete} makes the project of `bench.project`; `POST /_make` [keys]
+writes its results now, as the workers of a Batch stub would.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class S3Stub(StubServer):
         self.buckets: dict[str, Bucket] = {}
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the preload."""
+        """Add the preload, and the making of many objects at once."""
         app.router.add_post("/_preload", self._preload)
+        app.router.add_post("/_make", self._make)
 
     def failure(self, kind: str) -> web.Response:
         """Return S3's error document."""
@@ -172,9 +174,14 @@ class S3Stub(StubServer):
 
     async def _preload(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        bucket = self.buckets[asked.pop("bucket", project.BUCKET)] = Bucket()
+        bucket = self.buckets[project.BUCKET] = Bucket()
         count = bucket.preload(project.objects(asked["samples"], asked.get("complete", 0.95)))
         return web.json_response({"objects": count})
+
+    async def _make(self, request: web.Request) -> web.Response:
+        keys = await request.json()
+        self.buckets[project.BUCKET].make(keys, project.OUTPUT_BYTES)
+        return web.json_response({})
 
     def _stored(self, request: web.Request) -> Stored | None:
         bucket, key, _ = _address(request)
@@ -217,7 +224,8 @@ def _range(first: str, last: str, size: int) -> tuple[int, int]:
 
 def _unchunked(body: bytes) -> bytes:
     """Return what aws-chunked wraps: `<hex size>[;…]CRLF<bytes>CRLF … 0CRLF<trailers>`."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         end = body.index(b"\r\n", at)
         size = int(body[at:end].split(b";")[0], 16)

@@ -100,13 +100,13 @@ def environment(s3: Stub, batch: Stub | None = None, **more: str) -> dict[str, s
 def _wait(running: Stub) -> None:
     for _ in range(200):
         if running.process.poll() is not None:
-            raise RuntimeError(f"a stub ended at once: {running.process.args}")
+            raise RuntimeError(f"a stub ended at once: {running.process.args!r}")
         try:
             running.count()
             return
         except OSError:
             time.sleep(0.05)
-    raise RuntimeError(f"a stub does not answer: {running.process.args}")
+    raise RuntimeError(f"a stub does not answer: {running.process.args!r}")
 
 
 def _free_port() -> int:
