@@ -39,3 +39,7 @@ class BatchJobError(SeqharvestError):
 
 class LoadError(SeqharvestError):
     """What arrived in the lake is not what was written."""
+
+
+class ListingError(SeqharvestError):
+    """S3 could not be listed; nothing may be concluded from what was not seen."""
