@@ -22,7 +22,7 @@ case "$3" in
 *project=slow/*) echo "seqharvest progress submitted=1 running=1"; exec sleep 300;;
 *project=wrong/*) echo "sample s1: no such file"; exit 1;;
 *project=half/*) test "$AWS_BATCH_JOB_ARRAY_INDEX" = 0;;
-*) echo "hello from $3"; echo "seqharvest progress done=1"; echo "seqharvest progress done=2";;
+*) echo "hello from $3"; echo "seqharvest progress done=1 total=3"; echo "seqharvest progress done=2 total=3";;
 esac
 """
 
@@ -92,7 +92,6 @@ def batch_jobs(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     """A local Batch endpoint with our queues and definitions; all of AWS points at it."""
     from seqharvest.aws import forget_clients
     from seqharvest.settings import settings
-    from seqharvest.triggers.batch import forget_trigger_clients
 
     folder = tmp_path_factory.mktemp("batch")
     _stand_in(folder / "bin" / "python")
@@ -104,13 +103,13 @@ def batch_jobs(aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_BATCH", f"http://127.0.0.1:{port}")
         patch.setenv("SEQHARVEST_BATCH_POLL_SECONDS", "0.2")
-        for forget in (settings.cache_clear, forget_clients, forget_trigger_clients):
+        for forget in (settings.cache_clear, forget_clients):
             forget()
         endpoint.start()
         _prepare(endpoint.client)
         yield endpoint
         endpoint.stop()
-    for forget in (settings.cache_clear, forget_clients, forget_trigger_clients):
+    for forget in (settings.cache_clear, forget_clients):
         forget()
 
 

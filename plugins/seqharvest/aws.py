@@ -19,6 +19,13 @@ PATIENT = Config(
     read_timeout=60,
     max_pool_connections=32,
 )
+#: For what asks again by itself or has a person waiting: a stuck call must not keep a thread.
+BRIEF = Config(
+    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=5,
+    read_timeout=20,
+    max_pool_connections=32,
+)
 
 
 def client(service: str) -> Any:
@@ -30,11 +37,16 @@ def client(service: str) -> Any:
     return _client(service, os.getpid())
 
 
+def brief_client(service: str) -> Any:
+    """Return a client that gives up within seconds: for triggers and pages, which ask again."""
+    return _client(service, os.getpid(), brief=True)
+
+
 def forget_clients() -> None:
-    """Make the next `client` call read the environment anew."""
+    """Make the next call for a client read the environment anew."""
     _client.cache_clear()
 
 
 @cache
-def _client(service: str, _process: int) -> Any:
-    return boto3.client(service, config=PATIENT)
+def _client(service: str, _process: int, brief: bool = False) -> Any:
+    return boto3.client(service, config=BRIEF if brief else PATIENT)

@@ -29,13 +29,13 @@ from botocore.exceptions import ClientError
 from seqharvest import aws, inventory, sample_sheet
 from seqharvest.batch import job_name
 from seqharvest.errors import InputError, SeqharvestError
-from seqharvest.layout import outcome_key, release_prefix, result_prefix, uri
+from seqharvest.layout import outcome_key, progress_key, release_prefix, result_prefix, uri
+from seqharvest.progress.record import EVERY_SECONDS, Recorder
 from seqharvest.settings import settings
 from seqharvest.workflows import WORKFLOWS
 
 log = logging.getLogger(__name__)
 
-PROGRESS = re.compile(r"seqharvest progress (.*)")
 TAIL_LINES = 40  # of Snakemake's own log, when it ends without having run a job
 CONFIG, SHEET, FAILURES = "config.yaml", "samples.tsv", "failures.jsonl"
 
@@ -221,7 +221,6 @@ def command(manifest: Manifest) -> list[str]:
 
 def run_snakemake(manifest: Manifest, folder: Path) -> Run:
     """Run Snakemake in a folder, its log passed on line by line; SIGTERM ends it and its jobs."""
-    counts: dict[str, int] = {}
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     region = aws.client("s3").meta.region_name
     process = subprocess.Popen(
@@ -234,18 +233,21 @@ def run_snakemake(manifest: Manifest, folder: Path) -> Run:
         text=True,
         errors="replace",
     )
-    with pass_signals_to(process) as signals:
+    with pass_signals_to(process) as signals, recorder(manifest, folder) as progress:
         for line in cast(Iterator[str], process.stdout):
             print(line, end="", flush=True)
             tail.append(line.rstrip("\n"))
-            if match := PROGRESS.match(line):
-                counts = {
-                    name: int(count)
-                    for name, _, count in (part.partition("=") for part in match[1].split())
-                }
+            progress.see(line)
         code = process.wait()
     failures = read_failures(folder / FAILURES)
-    return Run(code, counts, list(tail), failures, ended=bool(signals))
+    return Run(code, progress.counts, list(tail), failures, ended=bool(signals))
+
+
+def recorder(manifest: Manifest, folder: Path) -> Recorder:
+    """Return what keeps the run's page in Airflow up to date."""
+    key = progress_key(manifest.stage, manifest.project, manifest.digest)
+    seconds = min(EVERY_SECONDS, settings().batch_poll_seconds)
+    return Recorder(manifest.bucket, key, folder / FAILURES, seconds)
 
 
 @contextmanager

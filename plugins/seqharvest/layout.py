@@ -77,6 +77,14 @@ def outcome_key(stage: str, project: str, digest: str) -> str:
     return f"logs/batch/{stage}/project={project}/{digest}.json"
 
 
+def progress_key(stage: str, project: str, digest: str) -> str:
+    """Key of how far the head job of a manifest is, written over and over while it runs.
+
+    Not among the outcomes: those are listed, and each is read, to find a sample's failure.
+    """
+    return f"logs/progress/{stage}/project={project}/{digest}.json"
+
+
 def uri(bucket: str, key: str) -> str:
     """`s3://bucket/key`."""
     return f"s3://{bucket}/{key}"

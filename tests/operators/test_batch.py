@@ -59,7 +59,7 @@ def test_a_job_is_followed_with_its_log_to_its_outcome(capsys: pytest.CaptureFix
     assert result["status"] == "SUCCEEDED"
     assert result["jobs"] == {"failed": 1}
     assert f"| hello from s3://{settings().bucket}/{plan_of('good')['manifest']}" in said
-    assert "progress: done=2" in said
+    assert "progress: 2 of 3 jobs done" in said
     assert "s2 failed: too few reads" in said
 
 

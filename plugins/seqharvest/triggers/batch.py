@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from functools import cache
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from seqharvest import batch
-from seqharvest.triggers.polling import answers, not_too_early
+from seqharvest import aws, batch
+from seqharvest.progress import counts
+from seqharvest.triggers.polling import not_too_early, patient_answers
+from seqharvest.triggers.rounds import Rounds
 
 #: Begins the reason of a job that was ended because its task was; who follows the job for
 #: another try recognises it and submits anew instead of failing.
@@ -21,22 +22,25 @@ KILLED = "ended by Airflow"
 #: Batch forgets no job for a day; this many answers without it, and it is lost.
 LOST_AFTER = 3
 
-PROGRESS = re.compile(r"seqharvest progress (.*)")
+#: GetLogEvents gives 25 pages a second to a whole account, and nobody reads hundreds of logs.
+LOG_READS_PER_SECOND = 8.0
+
+#: Seconds between two words about a log that cannot be read.
+REPORT_LOG_EVERY = 300.0
+
+_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Rounds]] = WeakKeyDictionary()
 
 
-@cache
-def _client(service: str) -> Any:
-    # Short patience: the poll comes round again, and a stuck call would keep a thread from others.
-    import boto3
-    from botocore.config import Config
-
-    retries = {"mode": "standard", "total_max_attempts": 2}
-    return boto3.client(service, config=Config(retries=retries, connect_timeout=5, read_timeout=20))
+def shared_rounds(seconds: float) -> Rounds:
+    """Return the rounds that all Batch triggers of this event loop with this interval share."""
+    of_loop = _rounds.setdefault(asyncio.get_running_loop(), {})
+    if seconds not in of_loop:
+        of_loop[seconds] = Rounds(_describe, batch.DESCRIBE_LIMIT, seconds)
+    return of_loop[seconds]
 
 
-def forget_trigger_clients() -> None:
-    """Make the next poll read the environment anew."""
-    _client.cache_clear()
+def _describe(ids: Sequence[str]) -> Mapping[str, Any]:
+    return batch.describe(aws.brief_client("batch"), ids)
 
 
 class BatchJobTrigger(BaseTrigger):
@@ -56,6 +60,8 @@ class BatchJobTrigger(BaseTrigger):
         self.deadline = deadline
         self._token: str | None = None
         self._said = ""
+        self._read_log_at = 0.0
+        self._told_of_log_at = -REPORT_LOG_EVERY
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this trigger again."""
@@ -83,7 +89,7 @@ class BatchJobTrigger(BaseTrigger):
         # The triggerer waits 30 s for this; the thread goes on if that is not enough.
         await asyncio.to_thread(
             batch.terminate_with_children,
-            _client("batch"),
+            aws.brief_client("batch"),
             self.job_id,
             self.queues,
             reason,
@@ -91,25 +97,22 @@ class BatchJobTrigger(BaseTrigger):
         )
 
     async def _end(self) -> str:
-        unknown = 0
+        rounds, unknown = shared_rounds(self.poll_seconds), 0
         what = f"job {self.job_id}"
-        async for job in answers(self._look, what, self.poll_seconds, self.log):
+        # The rounds have the pace: whoever asks waits for the next.
+        async for job in patient_answers(lambda: rounds.answer(self.job_id), what, 0.0, self.log):
             unknown = 0 if job else unknown + 1
-            if job and job["status"] in ("SUCCEEDED", "FAILED"):
+            ended = bool(job) and job["status"] in ("SUCCEEDED", "FAILED")
+            if job:
+                self._tell_state(job)
+                await self._follow_log(job, len(rounds), ended)
+            if ended:
                 return str(job["status"])
             if unknown >= LOST_AFTER:
                 return "LOST"
             if self.deadline and time.time() > self.deadline:
                 return "TIMEOUT"
-        raise AssertionError("answers() never ends")
-
-    def _look(self) -> Mapping[str, Any] | None:
-        """Return the job's description, after what is new in its log was logged."""
-        job = batch.describe(_client("batch"), [self.job_id]).get(self.job_id)
-        if job:
-            self._tell_state(job)
-            self._tell_log(job)
-        return job
+        raise AssertionError("patient_answers() never ends")
 
     def _tell_state(self, job: Mapping[str, Any]) -> None:
         state = job["status"]
@@ -120,13 +123,29 @@ class BatchJobTrigger(BaseTrigger):
             self._said = text
             self.log.info("job %s is %s", self.job_id, text)
 
+    async def _follow_log(self, job: Mapping[str, Any], triggers: int, ended: bool) -> None:
+        """Log what is new in the job's log; the more triggers there are, the less often.
+
+        A log that cannot be read never hides that its job has ended.
+        """
+        now = time.monotonic()
+        if now < self._read_log_at and not ended:
+            return
+        self._read_log_at = now + triggers / LOG_READS_PER_SECOND
+        try:
+            await asyncio.to_thread(self._tell_log, job)
+        except Exception as error:
+            if now - self._told_of_log_at >= REPORT_LOG_EVERY:
+                self._told_of_log_at = now
+                self.log.warning("cannot read the log of job %s: %s", self.job_id, error)
+
     def _tell_log(self, job: Mapping[str, Any]) -> None:
-        lines, self._token = batch.log_lines(_client("logs"), dict(job), self._token)
-        progress = ""
+        lines, self._token = batch.log_lines(aws.brief_client("logs"), dict(job), self._token)
+        progress: dict[str, int] = {}
         for line in lines:
-            if found := PROGRESS.match(line):
-                progress = found[1]  # only the newest is news
+            if found := counts.parse(line):
+                progress = found  # only the newest is news
             else:
                 self.log.info("| %s", line)
         if progress:
-            self.log.info("progress: %s", progress)
+            self.log.info("progress: %s", counts.words(progress))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 #: A task that resumes within the worker's heartbeat of deferring may be failed by the scheduler
@@ -16,8 +16,15 @@ FIRST_EVENT_AFTER = 2.0
 REPORT_EVERY_SECONDS = 60.0
 
 
-async def answers(
+def answers(
     ask: Callable[[], Any], what: str, seconds: float, log: logging.Logger
+) -> AsyncIterator[Any]:
+    """Yield what `ask`, called in a thread, returns; every `seconds`, with the patience below."""
+    return patient_answers(lambda: asyncio.to_thread(ask), what, seconds, log)
+
+
+async def patient_answers(
+    ask: Callable[[], Awaitable[Any]], what: str, seconds: float, log: logging.Logger
 ) -> AsyncIterator[Any]:
     """Yield what `ask` returns, every `seconds`; an error is logged and asked again, for ever.
 
@@ -26,7 +33,7 @@ async def answers(
     failing_since = reported = 0.0
     while True:
         try:
-            answer = await asyncio.to_thread(ask)
+            answer = await ask()
         except Exception as error:
             now = time.monotonic()
             failing_since = failing_since or now
