@@ -9,7 +9,8 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-PROJECT, FINGERPRINT, BUCKET = "bench", "0123456789ab", "bench"
+WORKFLOW, PROJECT, RELEASE, BUCKET = "bench", "bench", "bench-1", "bench"
+FINGERPRINT = "bb4c510d8ace"  # of `bench.planner`'s workflow and this release
 RUN = "R1"
 RAW = (f"{RUN}_1.fastq.gz", f"{RUN}_2.fastq.gz")
 #: What `bench/workflow/Snakefile` declares for a sample; workflow and planner are given this list.
@@ -52,17 +53,22 @@ def raw_prefix(sample: str) -> str:
     return f"raw/project={PROJECT}/sample={sample}/"
 
 
-def result_prefix(workflow: str, sample: str) -> str:
+def result_prefix(sample: str) -> str:
     """Return where a sample's results are."""
-    return f"{workflow}/fingerprint={FINGERPRINT}/project={PROJECT}/sample={sample}/"
+    return f"{WORKFLOW}/fingerprint={FINGERPRINT}/project={PROJECT}/sample={sample}/"
 
 
-def objects(count: int, complete: float, workflow: str = "bench") -> Iterator[Made]:
+def objects(count: int, complete: float) -> Iterator[Made]:
     """Yield every object of the project, in no order."""
     without = set(unfinished(count, complete))
     for sample in samples(count):
         for name in RAW:
             yield Made(raw_prefix(sample) + name, RAW_BYTES, RAW_WRITTEN)
         if sample not in without:
-            for name in OUTPUTS:
-                yield Made(result_prefix(workflow, sample) + name, OUTPUT_BYTES, OUTPUT_WRITTEN)
+            for key in results(sample):
+                yield Made(key, OUTPUT_BYTES, OUTPUT_WRITTEN)
+
+
+def results(sample: str) -> list[str]:
+    """Return the keys of a sample's results."""
+    return [result_prefix(sample) + name for name in OUTPUTS]

@@ -1,8 +1,8 @@
 """An S3 that answers late and counts: `python -m bench.s3_stub --port 4999 [--latency 0.02]`.
 
 It has the operations that Snakemake's S3 plugin and ours use, path-style, and checks no
-signatures. `POST /_preload` {samples, complete} makes the project of `bench.project`; `POST /_make` [keys]
-writes its results now, as the workers of a Batch stub would.
+signatures. `POST /_preload` {samples, complete} makes the project of `bench.project`, `POST /_make`
+[keys] writes results now, as the jobs of the Batch stub would.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class S3Stub(StubServer):
         self.buckets: dict[str, Bucket] = {}
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the preload, and the making of many objects at once."""
+        """Add the preload, the making of many objects at once, and reading uncounted."""
         app.router.add_post("/_preload", self._preload)
         app.router.add_post("/_make", self._make)
+        app.router.add_get("/_read/{bucket}/{key:.*}", self._read)
 
     def failure(self, kind: str) -> web.Response:
         """Return S3's error document."""
@@ -182,6 +183,10 @@ class S3Stub(StubServer):
         keys = await request.json()
         self.buckets[project.BUCKET].make(keys, project.OUTPUT_BYTES)
         return web.json_response({})
+
+    async def _read(self, request: web.Request) -> web.Response:
+        stored = self.buckets[request.match_info["bucket"]].objects[request.match_info["key"]]
+        return web.Response(body=stored.body(0, stored.size))
 
     def _stored(self, request: web.Request) -> Stored | None:
         bucket, key, _ = _address(request)

@@ -60,12 +60,13 @@ class Stub:
 
 
 @contextmanager
-def stub(module: str, *options: object) -> Iterator[Stub]:
+def stub(module: str, *options: object, **environment: str) -> Iterator[Stub]:
     """Run a stub (`bench.s3_stub`, `bench.batch_stub`) for as long as the block lasts."""
     port = _free_port()
     command = [sys.executable, "-m", module, "--port", str(port), *map(str, options)]
-    path = os.pathsep.join([str(REPO), str(REPO / "plugins")])
-    process = subprocess.Popen(command, cwd=REPO, env={**os.environ, "PYTHONPATH": path})
+    path = os.pathsep.join(map(str, (REPO, REPO / "plugins", REPO / "snakemake_workflows")))
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    process = subprocess.Popen(command, cwd=REPO, env=environment)
     running = Stub(f"http://127.0.0.1:{port}", process)
     try:
         _wait(running)
@@ -82,12 +83,20 @@ def s3(latency: float = 0.02) -> Iterator[Stub]:
         yield running
 
 
+@contextmanager
+def batch(s3: Stub, *options: object) -> Iterator[Stub]:
+    """Run the Batch stub; its jobs do their work in the S3 stub."""
+    runner = ("--runner", "bench.runner:work")
+    with stub("bench.batch_stub", *runner, *options, AWS_ENDPOINT_URL_S3=s3.url) as running:
+        yield running
+
+
 def environment(s3: Stub, batch: Stub | None = None, **more: str) -> dict[str, str]:
     """Return the environment of a process that is to take the stubs for AWS."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
         **plain,
-        "AWS_ENDPOINT_URL_S3": s3.url,
+        "AWS_ENDPOINT_URL": s3.url,  # nothing may reach the real AWS
         **({"AWS_ENDPOINT_URL_BATCH": batch.url} if batch else {}),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "bench",
