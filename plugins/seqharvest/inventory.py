@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from seqharvest import aws
 from seqharvest.layout import raw_prefix, result_prefix
+from seqharvest.listing import Entry, below, entries
 from seqharvest.workflows import Workflow
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One object as LIST shows it; `size` in bytes."""
-
-    key: str
-    size: int
-    modified: datetime
+_READS = ("_1.fastq.gz", "_2.fastq.gz")
 
 
 @dataclass
@@ -37,14 +31,6 @@ class RawRun:
     provenance: Entry | None = None
 
 
-def entries(bucket: str, prefix: str, s3: Any = None) -> Iterator[Entry]:
-    """Yield every object below a prefix, a thousand a request, in the order of the keys."""
-    pages = (s3 or aws.client("s3")).get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", []):
-            yield Entry(found["Key"], found["Size"], found["LastModified"])
-
-
 def complete_samples(
     bucket: str,
     workflow: Workflow,
@@ -55,22 +41,20 @@ def complete_samples(
 ) -> Completeness:
     """Say which samples have all of a workflow's outputs, and why the others have not.
 
-    An output counts when it exists, is not empty, and is not older than the sample's reads.
-    Two LISTs answer for the whole project: its results and its raw reads.
+    An output counts when it exists, is not empty, and is not older than the sample's reads; both
+    times are S3's own. Two passes over the samples' folders, of reads and of results, answer for
+    all of them; no more is kept of a sample than a few numbers. Raises `ListingError` when any
+    page of them could not be had.
     """
+    stock = _Stock(workflow.outputs, samples)
+    for sample, name, entry in _of_samples(bucket, raw_prefix(project), samples, s3):
+        stock.see_reads(sample, name, entry)
     results = result_prefix(workflow.name, fingerprint, project)
-    found = {
-        entry.key.removeprefix(results): entry for entry in entries(bucket, results + "sample=", s3)
-    }
-    fresh_from = _reads_written(bucket, project, s3)
+    for sample, name, entry in _of_samples(bucket, results, samples, s3):
+        stock.see_output(sample, name, entry)
     answer = Completeness()
     for sample in samples:
-        reasons = [
-            reason
-            for output in workflow.outputs
-            if (reason := _flaw(found, sample, output, fresh_from))
-        ]
-        if reasons:
+        if reasons := stock.flaws(sample):
             answer.missing[sample] = reasons
         else:
             answer.complete.add(sample)
@@ -80,13 +64,13 @@ def complete_samples(
 def raw_runs(bucket: str, project: str, s3: Any = None) -> dict[tuple[str, str], RawRun]:
     """Return what is stored of a project's runs, by sample and run, from one LIST."""
     runs: dict[tuple[str, str], RawRun] = {}
-    for entry in entries(bucket, raw_prefix(project), s3):
+    for entry in entries(bucket, raw_prefix(project), s3=s3):
         where, _, name = entry.key.rpartition("/")
         sample = where.rpartition("/sample=")[2]
         if name.endswith(".json"):
             runs.setdefault((sample, name[: -len(".json")]), RawRun()).provenance = entry
-        elif name.endswith(mates := ("_1.fastq.gz", "_2.fastq.gz")):
-            run, mate = name[: -len(mates[0])], int(name[-len("1.fastq.gz")])
+        elif name.endswith(_READS):
+            run, mate = name[: -len(_READS[0])], int(name[-len("1.fastq.gz")])
             runs.setdefault((sample, run), RawRun()).reads[mate] = entry
     return runs
 
@@ -107,24 +91,55 @@ def is_fetched(run: RawRun) -> bool:
     return 1 in run.reads and all(reads.size > 0 for reads in run.reads.values())
 
 
-def _reads_written(bucket: str, project: str, s3: Any) -> dict[str, datetime]:
-    """Return when each sample's newest reads were stored."""
-    written: dict[str, datetime] = {}
-    for (sample, _), run in raw_runs(bucket, project, s3).items():
-        for reads in run.reads.values():
-            written[sample] = max(reads.modified, written.get(sample, reads.modified))
-    return written
+def _of_samples(
+    bucket: str, prefix: str, samples: Sequence[str], s3: Any
+) -> Iterator[tuple[str, str, Entry]]:
+    """Yield sample, name below its folder, and entry, of all that samples have below a prefix."""
+    start = len(f"{prefix}sample=")
+    for entry in below(bucket, [f"{prefix}sample={sample}/" for sample in samples], s3=s3):
+        sample, _, name = entry.key[start:].partition("/")
+        yield sample, name, entry
 
 
-def _flaw(
-    found: Mapping[str, Entry], sample: str, output: str, reads: Mapping[str, datetime]
-) -> str:
-    """Return what is wrong with a sample's output, or nothing."""
-    entry = found.get(f"sample={sample}/{output}")
-    if entry is None:
-        return f"absent: {output}"
-    if entry.size == 0:
-        return f"empty: {output}"
-    if sample in reads and entry.modified < reads[sample]:
-        return f"older than its reads: {output}"
-    return ""
+class _Stock:
+    """What is seen of samples' outputs while a listing goes by: a bit an output in each number."""
+
+    def __init__(self, outputs: Sequence[str], samples: Sequence[str]) -> None:
+        self.bits = {output: 1 << place for place, output in enumerate(outputs)}
+        self.there = dict.fromkeys(samples, 0)
+        self.empty: Counter[str] = Counter()
+        self.stale: Counter[str] = Counter()
+        self.folder: Counter[str] = Counter()
+        self.read: dict[str, datetime] = {}
+
+    def see_reads(self, sample: str, name: str, entry: Entry) -> None:
+        """Take in when a sample's newest reads were stored."""
+        if name.endswith(_READS) and "/" not in name:
+            self.read[sample] = max(entry.modified, self.read.get(sample, entry.modified))
+
+    def see_output(self, sample: str, name: str, entry: Entry) -> None:
+        """Take in one object; the reads must all have been seen."""
+        bit = self.bits.get(name)
+        if bit is None:
+            self.folder[sample] |= self.bits.get(name.partition("/")[0], 0)
+            return
+        self.there[sample] |= bit
+        if entry.size == 0:
+            self.empty[sample] |= bit
+        elif sample in self.read and entry.modified < self.read[sample]:
+            self.stale[sample] |= bit
+
+    def flaws(self, sample: str) -> list[str]:
+        """Return what is wrong with a sample's outputs, in their order."""
+        there, empty = self.there[sample], self.empty[sample]
+        stale, folder = self.stale[sample], self.folder[sample]
+        reasons = []
+        for output, bit in self.bits.items():
+            if not there & bit:
+                only = " (there is a folder of that name)" if folder & bit else ""
+                reasons.append(f"absent: {output}{only}")
+            elif empty & bit:
+                reasons.append(f"empty: {output}")
+            elif stale & bit:
+                reasons.append(f"older than its reads: {output}")
+        return reasons

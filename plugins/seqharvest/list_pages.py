@@ -52,8 +52,6 @@ class Page(NamedTuple):
 class Pages:
     """The LIST requests to one bucket, counted; threads may share them."""
 
-    size = 1000  # the most keys S3 puts in a page
-
     def __init__(self, bucket: str, s3: Any = None) -> None:
         self.bucket = bucket
         self.requests = 0
@@ -83,14 +81,15 @@ class Pages:
         for attempt in count():
             try:
                 return self._once(asked)
-            except _Trouble as trouble:
-                if time.monotonic() - began > PATIENCE_SECONDS or self.stopped.is_set():
+            except Trouble as trouble:
+                pause = random.uniform(0, 0.5 * 2 ** min(attempt, 5))
+                tried = time.monotonic() - began
+                if tried > PATIENCE_SECONDS or self.stopped.wait(pause):
                     raise ListingError(
                         f"{self._where(asked)} cannot be listed: {trouble}, "
-                        f"{attempt + 1} times in {time.monotonic() - began:.0f} s",
+                        f"{attempt + 1} times in {tried:.0f} s",
                         "nothing was concluded from what is missing; try again when S3 answers",
                     ) from trouble
-            self.stopped.wait(random.uniform(0, 0.5 * 2 ** min(attempt, 5)))
         raise AssertionError("never")
 
     def _once(self, asked: dict[str, str]) -> Page:
@@ -103,7 +102,7 @@ class Pages:
         try:
             answer = self._http.send(request)
         except BotoCoreError as error:
-            raise _Trouble(str(error).partition("?")[0]) from error  # not the signature
+            raise Trouble(str(error).partition("?")[0]) from error  # not the signature
         text = answer.content.decode("utf-8", "replace")
         if answer.status_code == 200:
             return read(text)
@@ -114,7 +113,7 @@ class Pages:
         given = {name: value for name, value in asked.items() if value}
         return self._s3.generate_presigned_url(
             "list_objects_v2",
-            {"Bucket": self.bucket, "EncodingType": "url", "MaxKeys": self.size, **given},
+            {"Bucket": self.bucket, "EncodingType": "url", **given},
         )
 
     def _refuse(self, asked: dict[str, str], status: int, text: str) -> None:
@@ -122,7 +121,7 @@ class Pages:
         code, message = _field(text, "Code") or str(status), _field(text, "Message")
         what = f"{code}: {message}" if message else code
         if status >= 500 or status == 429 or code in _PASSING:
-            raise _Trouble(what)
+            raise Trouble(what)
         raise ListingError(
             f"{self._where(asked)} cannot be listed: {what}",
             _REMEDIES.get(code, "check the bucket's name, its region and the role's s3:ListBucket"),
@@ -135,7 +134,7 @@ class Pages:
         return f"{place} (page after {asked['StartAfter']})" if asked["StartAfter"] else place
 
 
-class _Trouble(Exception):
+class Trouble(Exception):
     """What may be better the next time."""
 
 
@@ -157,22 +156,24 @@ _REMEDIES = {
 def read(text: str) -> Page:
     """Read a ListBucketResult; raise when it is not whole."""
     if not text.rstrip().endswith("</ListBucketResult>"):
-        raise _Trouble(f"an answer was cut off after {len(text)} characters")
+        raise Trouble(f"an answer was cut off after {len(text)} characters")
     more = _field(text, "IsTruncated")
     token = unescape(_field(text, "NextContinuationToken")) if more == "true" else ""
     quoted = "<EncodingType>url</EncodingType>" in text
     found = _ENTRY.findall(text) if quoted else []
     if len(found) != text.count("<Contents>"):
         found = _read_anyhow(text)  # not encoded, or fields in another order
-    # "%3D" is "=" wherever it stands: a "%" of the key itself would be "%25".
-    entries = [
-        Entry(
-            _unquoted(key) if quoted else key,
-            int(size),
-            datetime.fromisoformat(modified[:19] + "+00:00"),
-        )
-        for key, modified, size in found
-    ]
+    try:
+        entries = [
+            Entry(
+                _unquoted(key) if quoted else key,
+                int(size),
+                datetime.fromisoformat(modified[:19] + "+00:00"),
+            )
+            for key, modified, size in found
+        ]
+    except ValueError as error:
+        raise Trouble(f"an answer has an object without size or time: {error}") from error
     folders = [
         _unquoted(folder) if quoted else unescape(folder, _QUOTES)
         for folder in _FOLDER.findall(text)
@@ -180,7 +181,7 @@ def read(text: str) -> Page:
     told = _field(text, "KeyCount")
     whole = more == "false" or (more == "true" and token)
     if not whole or (told and int(told) != len(entries) + len(folders)):
-        raise _Trouble("an answer contradicts itself")
+        raise Trouble("an answer contradicts itself")
     return Page(entries, folders, token)
 
 
@@ -193,7 +194,8 @@ _QUOTES = {"&quot;": '"', "&apos;": "'"}
 
 
 def _unquoted(text: str) -> str:
-    """Return what S3 encoded as in a URL; nearly all that our keys need is done at once."""
+    """Return what S3 encoded as in a URL."""
+    # All that most keys need. It is "=" wherever it stands: a key's own "%" would be "%25".
     text = text.replace("%3D", "=")
     if "&" in text:
         text = unescape(text, _QUOTES)
@@ -204,10 +206,11 @@ def _read_anyhow(text: str) -> list[tuple[str, str, str]]:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise _Trouble(f"an answer is not XML: {error}") from error
+        raise Trouble(f"an answer is not XML: {error}") from error
     names = ("Key", "LastModified", "Size")
     rows = [
-        [row.findtext(f"{{*}}{name}") or "" for name in names] for row in root.iter("{*}Contents")
+        [row.findtext(f"{{*}}{name}") or "" for name in names]
+        for row in root.iterfind("{*}Contents")
     ]
     return [(key, modified, size) for key, modified, size in rows]
 

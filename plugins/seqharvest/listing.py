@@ -145,15 +145,16 @@ class _Walk:
 
     def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Span | _Walk]]:
         """Ask for a page of folders; return the objects between them, and the work they are."""
-        page = pages.get(self.prefix, after=self.after, token=self.token, delimiter="/")
-        # Implementations differ in whether a folder comes after its own name.
+        # Implementations differ in what they skip after the name of a folder, or of the prefix.
+        after = self.after if self.after > self.prefix else ""
+        page = pages.get(self.prefix, after=after, token=self.token, delimiter="/")
         row = tuple(folder for folder in page.folders if folder > self.after)
         work: list[_Span | _Walk] = []
         if page.token:
             work.append(_Walk(self.prefix, self.after, self.density, page.token))
         if row:
             work += _Span(row).cut(min(idle + 1, len(row) // self.density))
-        return page.entries, work
+        return [entry for entry in page.entries if entry.key > self.after], work
 
 
 def _wanted(listed: list[Entry], row: Sequence[str]) -> tuple[list[Entry], int]:
@@ -208,7 +209,7 @@ class _Crew:
         if not self.todo:
             return
         for _ in range(THREADS):
-            threading.Thread(target=self._work, daemon=True).start()
+            threading.Thread(target=self._work, name="seqharvest-listing", daemon=True).start()
         try:
             while (page := self._taken()) is not None:
                 yield from page

@@ -228,7 +228,7 @@ class _Bucket:
     def collect(self, prefix: str, folder: Path) -> dict[str, Path]:
         """Gather the samples' files into one folder, in parallel; their metrics by sample."""
         wanted = []
-        for entry in inventory.entries(self.bucket, f"{prefix}sample=", self.s3):
+        for entry in inventory.entries(self.bucket, f"{prefix}sample=", s3=self.s3):
             place, _, file = entry.key.removeprefix(prefix).partition("/")
             if file in FILES:
                 wanted.append((entry.key, folder / FILES[file].format(_sample(place))))
