@@ -16,8 +16,12 @@ rule fastp:
     threads: config["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        # Joined runs, trimmed reads, and room for STAR's and salmon's files.
-        disk_mb=lambda wildcards, input, attempt: int(3 * input.size_mb) * attempt + 500,
+        # The whole chain's: the reads, the runs joined, trimmed at compression 1 (1.25); then, in
+        # the joined runs' place, reads that STAR holds back and its alignments (1.5).
+        disk_mb=lambda wildcards, input: int(
+            (4.5 if config["keep_bam"] else 3.5) * input.size_mb
+        )
+        + 500,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         script=Path(workflow.basedir) / "scripts/trim.py",

@@ -16,7 +16,8 @@ rule subsample:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
-        disk_mb=config["subsample_reads"] // 1000,  # about 1 kB a pair, plain
+        # The whole chain's: a pair is about 1 kB, plain; read, trimmed, and in STAR's own files.
+        disk_mb=3 * config["subsample_reads"] // 1000 + 200,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         reads=config["subsample_reads"],

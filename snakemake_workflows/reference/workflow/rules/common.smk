@@ -19,18 +19,24 @@ def source_file(where):
     return storage.s3(where) if where.startswith("s3://") else where
 
 
-def index_mem_mb(per_genome_mb):
+def input_mb(input):
+    """Size of a rule's input; 0 while a rule of this run has yet to make it."""
+    try:
+        return input.size_mb
+    except FileNotFoundError:
+        return 0
+
+
+def index_mem_mb(per_input_mb):
     """Memory as a multiple of the genome's size, and half as much again on each new attempt."""
 
     def of(wildcards, input, attempt):
-        try:
-            size = input.size_mb
-        except (
-            FileNotFoundError
-        ):  # made by a rule of this run; the config's floor must do
-            size = 0
-        return int(
-            max(config["index_mem_mb"], per_genome_mb * size) * (1 + attempt) / 2
-        )
+        least = config["index_mem_mb"]
+        return int(max(least, per_input_mb * input_mb(input)) * (1 + attempt) / 2)
 
     return of
+
+
+def index_disk_mb(wildcards, input):
+    """Disk of an index build: the index (11 times the genome) twice, as files and as the tar."""
+    return int(max(3 * config["index_mem_mb"], 24 * input_mb(input)))

@@ -12,7 +12,7 @@ rule star_index:
     threads: config["threads"]
     resources:
         mem_mb=index_mem_mb(11),  # suffix array: 9 to 10 bytes a base, and room to sort
-        disk_mb=lambda wildcards, attempt: config["index_mem_mb"] * 3 * attempt,
+        disk_mb=index_disk_mb,
         runtime=lambda wildcards, attempt: 180 * attempt,
     params:
         script=SCRIPTS / "star_index.py",
@@ -36,7 +36,7 @@ rule salmon_index:
     threads: config["threads"]
     resources:
         mem_mb=index_mem_mb(8),
-        disk_mb=lambda wildcards, attempt: config["index_mem_mb"] * 3 * attempt,
+        disk_mb=index_disk_mb,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         script=SCRIPTS / "salmon_index.py",
