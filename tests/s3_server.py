@@ -34,9 +34,9 @@ class S3Server:
         self.stub.counts.clear()
         self.stub.faults.clear()
 
-    def fail(self, kind: str, after: int = 0, times: int = 1) -> None:
-        """Let LIST requests fail, after so many good ones."""
-        self.stub.faults.append(Fault("ListObjectsV2", kind, after, times))
+    def fail(self, kind: str, after: int = 0, times: int = 1, contains: str = "") -> None:
+        """Let LIST requests fail, after so many good ones; -1 times is for ever."""
+        self.stub.faults.append(Fault("ListObjectsV2", kind, after, times, contains))
 
     @property
     def lists(self) -> int:
