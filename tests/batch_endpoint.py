@@ -38,11 +38,19 @@ class BatchEndpoint:
         return name
 
     def jobs(self, queue: str) -> list[dict[str, Any]]:
-        """Return every job ever submitted to a queue, described."""
-        filters = [{"name": "JOB_NAME", "values": ["*"]}]
-        listed = self.client.list_jobs(jobQueue=queue, filters=filters)["jobSummaryList"]
-        ids = [job["jobId"] for job in listed]
+        """Return every job ever submitted to a queue, described; children instead of arrays."""
+        ids = [
+            f"{job['jobId']}:{index}" if index >= 0 else job["jobId"]
+            for job in self.submits(queue)
+            for index in range((job.get("arrayProperties") or {}).get("size", 0)) or [-1]
+        ]
         return self.client.describe_jobs(jobs=ids)["jobs"] if ids else []
+
+    def submits(self, queue: str) -> list[dict[str, Any]]:
+        """Return what was submitted to a queue, an array as one."""
+        filters = [{"name": "JOB_NAME", "values": ["*"]}]
+        answer = self.client.list_jobs(jobQueue=queue, filters=filters)
+        return list(answer["jobSummaryList"])
 
     def wait_for(self, queue: str, status: str, count: int, seconds: float = 40) -> None:
         """Wait until so many of a queue's jobs have a status."""

@@ -1,6 +1,5 @@
-"""The one object a run's workers share: the files they parse and the arguments they all get."""
+"""What a run's workers fetch: the bundle they share, and the records that do not fit a command."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +8,10 @@ from urllib.parse import urlsplit
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-#: SubmitJob takes at most 8,192 bytes of overrides: what is longer than this goes to S3.
-MAX_COMMAND = 5_000
+from snakemake_executor_plugin_seqharvest_batch import naming, records
+
+#: SubmitJob takes at most 8,192 bytes of overrides: a record longer than this goes to S3.
+MAX_RECORD = 5_000
 WORKER = ("python", "-m", "snakemake_executor_plugin_seqharvest_batch.worker")
 
 
@@ -39,22 +40,53 @@ def read_files(paths: Sequence[str]) -> dict[str, str]:
 
 
 class Bundle:
-    """Puts a run's bundle, and the arguments of jobs too big for SubmitJob, below a prefix."""
+    """Puts a run's objects below a prefix, each under a name that is its content's hash."""
 
     def __init__(self, s3: Any, prefix: str) -> None:
         self._s3 = s3
-        self._bucket, self._prefix = split_uri(prefix.rstrip("/"))
+        self.prefix = prefix.rstrip("/")
+        self._bucket, self._key = split_uri(self.prefix)
 
     def put(self, content: Mapping[str, Any]) -> str:
-        """Write content under a name that is its hash, and return its URI."""
+        """Write JSON, and return its URI."""
         body = json.dumps(content, sort_keys=True).encode()
-        name = f"bundle-{hashlib.sha256(body).hexdigest()[:16]}.json"
-        key = f"{self._prefix}/{name}" if self._prefix else name
+        return self._put(f"bundle-{naming.content_hash(body)}.json", body)
+
+    def command(self, bundle_uri: str, record: Mapping[str, Any]) -> list[str]:
+        """Return the command of a job, its record moved to S3 when it is too long."""
+        if len(json.dumps(record)) <= MAX_RECORD:
+            return [*WORKER, bundle_uri, *records.inline(record)]
+        return [*WORKER, bundle_uri, *records.single(self.put(record))]
+
+    def array(self, bundle_uri: str, members: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+        """Write an array's records; return their content's hash, and the command of its children.
+
+        One huge record must not widen all: it goes to an object of its own.
+        """
+        fitting = [self._short(member) for member in members]
+        body, width = records.pack(fitting)
+        digest = naming.content_hash(body)
+        uri = self._put(_members(digest), body)
+        return digest, [*WORKER, bundle_uri, *records.array(uri, width)]
+
+    def members(self, digest: str) -> list[str]:
+        """Return the job names of an array by the hash that `array` gave; index by index."""
+        key = self._under(_members(digest))
+        return records.names(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def _short(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        if len(json.dumps(record)) <= MAX_RECORD:
+            return record
+        return {"name": record["name"], "from": self.put(record)}
+
+    def _put(self, name: str, body: bytes) -> str:
+        key = self._under(name)
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=body)
         return f"s3://{self._bucket}/{key}"
 
-    def command(self, bundle_uri: str, arguments: Sequence[str]) -> list[str]:
-        """Return the worker's command, its arguments moved to S3 when they are too long."""
-        if sum(len(argument) + 4 for argument in arguments) <= MAX_COMMAND:
-            return [*WORKER, bundle_uri, *arguments]
-        return [*WORKER, bundle_uri, "--arguments-from", self.put({"arguments": list(arguments)})]
+    def _under(self, name: str) -> str:
+        return f"{self._key}/{name}" if self._key else name
+
+
+def _members(digest: str) -> str:
+    return f"array-{digest}.jsonl"

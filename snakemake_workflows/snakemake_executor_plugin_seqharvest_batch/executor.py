@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,16 +23,22 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_executor_plugin_seqharvest_batch import (
     attach,
     bundle,
+    endings,
     failures,
-    logs,
+    hosts,
     naming,
+    patience,
+    records,
     resources,
+    retries,
+    skip,
     status,
-    submit,
+    usage,
 )
 from snakemake_executor_plugin_seqharvest_batch import cancel as cancelling
 from snakemake_executor_plugin_seqharvest_batch.progress import Progress
 from snakemake_executor_plugin_seqharvest_batch.settings import ExecutorSettings
+from snakemake_executor_plugin_seqharvest_batch.submission import Ready, Submission
 
 #: Plugins are imported before the DAG is built, that is before any output is looked at.
 STARTED = time.time()
@@ -43,44 +50,42 @@ class Executor(RemoteExecutor):
     """Runs Snakemake's jobs and group jobs as AWS Batch jobs."""
 
     def __post_init__(self) -> None:
-        """Make the clients; called once, in the main thread."""
+        """Make the clients and check that all can run; called once, in the main thread."""
         self.settings: ExecutorSettings = self.executor_settings
         self.queue = str(self.settings.job_queue)
         self.prefix = naming.check_prefix(self.settings.name_prefix or self._default_prefix())
-        patient = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10)
+        patient = Config(
+            retries={"mode": "standard", "max_attempts": 5},
+            connect_timeout=10,
+            max_pool_connections=max(status.THREADS, self.settings.submit_threads),
+        )
         self.batch = self._client("batch", patient)
         self.logs = self._client("logs", patient)
         self.s3 = self._client("s3", patient)
-        # SubmitJob is not idempotent: botocore must not repeat it, `submit.submit` does.
-        self.submitter = self._client(
-            "batch",
-            Config(
-                retries={"total_max_attempts": 1},
-                connect_timeout=10,
-                max_pool_connections=self.settings.submit_threads,
-            ),
+        self.stopping = threading.Event()
+        self.rounds = status.Rounds(self.batch)
+        self.ledger = retries.Ledger()
+        self.endings = endings.Endings(
+            self.logs, self.settings, self.prefix, self.ledger, self.logger
         )
-        self.cancelled = False
+        self.skipped: set[Any] = set()
+        self.asked: dict[str, resources.Resources] = {}
         self.trouble_since: float | None = None
         self.unknown_since: dict[str, float] = {}
+        self._look_around()
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Submit, or find again, all jobs that are ready now; several calls in flight at once."""
         self._die_on_sigterm()
-        pool = ThreadPoolExecutor(max_workers=self.settings.submit_threads)
         try:
-            starting: dict[Future[str], Any] = {}
             for job in jobs:
                 self.run_job_pre(job)
-                try:
-                    starting[self._start(pool, job)] = job
-                except WorkflowError as error:
-                    self._refused(job, error)
-            for future in as_completed(starting):
-                self._started(starting[future], future)
-        finally:
-            # An interrupt must not wait for submits that have not begun.
-            pool.shutdown(cancel_futures=True)
+            unknown = [job for job in jobs if not self._follow(job)]
+            ready = self._ready(self._without_done(unknown))
+            for group, future in self.submission.submit(ready):
+                self._started(group, future)
+        except Exception as error:
+            self._give_up(error)
 
     def run_job(self, job: Any) -> None:
         """Submit a single job."""
@@ -90,7 +95,7 @@ class Executor(RemoteExecutor):
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report the jobs that ended and yield the others; one round for all of them."""
-        if not active_jobs or self.cancelled:
+        if not active_jobs or self.stopping.is_set():
             return
         details = self._describe([info.external_jobid for info in active_jobs])
         if details is None:
@@ -99,22 +104,36 @@ class Executor(RemoteExecutor):
             return
         ended = 0
         for info in active_jobs:
-            if self._still_active(info, details.get(info.external_jobid)):
+            if info.external_jobid not in details:
+                yield info  # nothing ended in its array
+            elif await self._still_active(info, details[info.external_jobid]):
                 yield info
             else:
                 ended += 1
-        states = [detail["status"] for detail in details.values()]
-        self.progress.now_running(states.count("RUNNING") + states.count("STARTING"))
+        self.progress.now_running(self.rounds.running)
         self.pace.after(changed=ended > 0)
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Terminate every job of this run, including those whose submit was interrupted."""
-        self.cancelled = True
+        self.stopping.set()
         known = [info.external_jobid for info in active_jobs]
         count = cancelling.cancel(
-            self.batch, self.queue, self.prefix, known, "The workflow run was ended."
+            self.batch, self._queues(), self.prefix, known, "The workflow run was ended."
         )
         self.logger.info(f"Terminated {count} Batch jobs of {self.prefix}.")
+
+    def shutdown(self) -> None:
+        """End the status rounds, and say what the jobs used of what they asked for."""
+        super().shutdown()
+        if not self.stopping.is_set() and self.asked:
+            failures_file = self.settings.failures_file
+            usage.report(
+                self.s3,
+                self.bundle.prefix,
+                self.prefix,
+                path=Path(failures_file).with_name("efficiency.json") if failures_file else None,
+                say=self.logger.info,
+            )
 
     async def sleep(self) -> None:
         """Wait for the next round, or less when the run ends."""
@@ -130,13 +149,7 @@ class Executor(RemoteExecutor):
     @cached_property
     def progress(self) -> Progress:
         """Return the counts of this run; a group job counts as one."""
-        needed = (job for job in self.dag.needrun_jobs() if not job.is_local)
-        return Progress(total=len({id(self.dag.get_job_group(job) or job) for job in needed}))
-
-    @cached_property
-    def earlier(self) -> dict[str, str]:
-        """Return the jobs an earlier life of this run left behind, id by name; listed once."""
-        return attach.unfinished(self.batch, self.queue, self.prefix, STARTED)
+        return Progress(total=len(self._remote_jobs()))
 
     @cached_property
     def bundle(self) -> bundle.Bundle:
@@ -159,6 +172,7 @@ class Executor(RemoteExecutor):
                 "snakefile": str(self.workflow.main_snakefile),
                 "files": bundle.read_files(paths),
                 "scratch": self.settings.scratch_dir,
+                "usage": self.bundle.prefix,
                 "arguments": arguments,
             }
         )
@@ -180,41 +194,141 @@ class Executor(RemoteExecutor):
             # A second signal must not interrupt the termination of the jobs.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self.stopping.set()  # submits that wait for an API in trouble end now
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGINT, interrupt)
 
-    def _start(self, pool: ThreadPoolExecutor, job: Any) -> "Future[str]":
-        request = self._request(job)
-        if job_id := self.earlier.pop(request.name, None):
-            self.logger.info(f"Following Batch job {job_id} ({request.name}), not submitted again.")
-            self.progress.add(attached=1)
-            found: Future[str] = Future()
-            found.set_result(job_id)
-            return found
-        return pool.submit(
-            submit.submit, self.submitter, request, self.settings.patience_seconds, time.sleep
+    def _look_around(self) -> None:
+        """See what the jobs can be placed on, and what an earlier life left; submit nothing yet.
+
+        An error here ends the run before anything was touched.
+        """
+        seconds = self.settings.patience_seconds
+        try:
+            self.plan = patience.patiently(self._plan, seconds)
+            jobs = self._remote_jobs()
+            resources.check_all(jobs, self.settings.default_mem_mb, self.plan)
+            self.earlier = attach.Earlier()
+            if jobs:
+                self.earlier = patience.patiently(self._earlier, seconds)
+        except (ClientError, BotoCoreError) as error:
+            raise WorkflowError(f"AWS Batch cannot be used: {error}") from error
+
+    def _earlier(self) -> attach.Earlier:
+        return attach.earlier(self.batch, self._queues(), self.prefix, STARTED, self.bundle.members)
+
+    def _plan(self) -> resources.Plan:
+        """Return what the jobs are placed on; raise `WorkflowError` for a queue out of use."""
+        chosen = self.settings
+        say = self.logger.info
+        large = chosen.large_disk_queue and hosts.read(
+            self.batch, chosen.large_disk_queue, scratch_gib=chosen.large_disk_gib, say=say
+        )
+        queue = hosts.read(
+            self.batch,
+            self.queue,
+            instance_types=chosen.instance_types or "",
+            scratch_gib=chosen.scratch_gib,
+            reserved_gib=chosen.reserved_gib,
+            say=say,
+        )
+        return resources.Plan(queue, large or None, say)
+
+    def _queues(self) -> list[str]:
+        return [queue.name for queue in (self.plan.queue, self.plan.large) if queue]
+
+    def _remote_jobs(self) -> list[Any]:
+        """Return the jobs of this run that are Batch's, a group as one."""
+        needed = (job for job in self.dag.needrun_jobs() if not job.is_local)
+        return list(
+            {id(job): job for job in (self.dag.get_job_group(j) or j for j in needed)}.values()
         )
 
-    def _request(self, job: Any) -> submit.Request:
-        wanted = resources.of_job(job, self.settings.default_mem_mb)
-        # Not the host's cores: a container sees all of them.
-        arguments = RealExecutor.get_job_args(self, job, cores=wanted.vcpus)
+    def _follow(self, job: Any) -> bool:
+        """Follow the job an earlier life left behind, if there is one."""
         name = naming.job_name(self.prefix, job)
-        return submit.Request(
-            name=name,
-            key=name,
-            queue=self.queue,
-            definition=str(self.settings.job_definition),
-            command=self.bundle.command(self.bundle_uri, shlex.split(arguments)),
-            resources=wanted,
-            attempts=self.settings.attempts,
-            environment=self._environment(),
-            tags=dict(pair.split("=", 1) for pair in (self.settings.tags or "").split(",") if pair),
+        job_id = self.earlier.following.pop(name, None)
+        if job_id is None:
+            return False
+        self.logger.info(f"Following Batch job {job_id} ({name}), not submitted again.")
+        self.report_job_submission(SubmittedJobInfo(job, external_jobid=job_id))
+        self.progress.add(attached=1)
+        return True
+
+    def _without_done(self, jobs: list[Any]) -> list[Any]:
+        """Report the jobs whose outputs are all there, and return the others."""
+        everything = time.time() - STARTED > self.settings.recheck_seconds
+        candidates = {
+            job: files
+            for job in jobs
+            if (everything or naming.job_name(self.prefix, job) in self.earlier.doubtful)
+            and (files := skip.may_be_done(self.dag, job, self.skipped))
+        }
+        if not candidates:
+            return jobs
+        skip.look_again(candidates.values())
+
+        async def done() -> list[Any]:
+            return [job for job, files in candidates.items() if await skip.is_done(files)]
+
+        there = self.workflow.async_run(done())
+        for job in there:
+            self.skipped.update(job.jobs if job.is_group() else [job])
+            self.logger.info(f"All outputs are there: {naming.describe(job)}, not submitted.")
+            self.report_job_success(SubmittedJobInfo(job))
+        self.progress.add(skipped=len(there))
+        return [job for job in jobs if job not in there]
+
+    def _ready(self, jobs: list[Any]) -> list[Ready]:
+        """Say what each job is to do, and with what; report those that no host can run."""
+        ready = []
+        for job in jobs:
+            name = naming.job_name(self.prefix, job)
+            try:
+                # Snakemake counts every failure; only some call for more (retries.TOO_LITTLE).
+                if job.attempt != (attempt := self.ledger.attempt(name)):
+                    job.attempt = attempt
+                wanted = resources.of_job(
+                    job, self.settings.default_mem_mb, self.plan, self.ledger.history(name)
+                )
+                # Not the host's cores: a container sees all of them.
+                arguments = RealExecutor.get_job_args(self, job, cores=wanted.vcpus)
+            except WorkflowError as error:
+                self._refused(job, error)
+                continue
+            self.asked[name] = wanted
+            about = usage.about(job, wanted)
+            record = records.record(name, shlex.split(arguments), about)
+            ready.append(Ready(job, name, wanted, record))
+        return ready
+
+    def _pause(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise WorkflowError("the run was ended")
+
+    @cached_property
+    def submission(self) -> Submission:
+        """Return what submits."""
+        # SubmitJob is not idempotent: botocore must not repeat it, `submit.submit` does.
+        config = Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=10,
+            max_pool_connections=self.settings.submit_threads,
+        )
+        return Submission(
+            self._client("batch", config),
+            self.settings,
+            self.prefix,
+            self.bundle,
+            self.bundle_uri,
+            self._environment(),
+            self._pause,
         )
 
     def _environment(self) -> dict[str, str]:
+        """Return the environment every job gets; raise `WorkflowError` if it holds a secret."""
         given = self.envvars()
         secrets = [name for name in given if name.endswith(SECRETS)]
         if secrets:
@@ -224,56 +338,79 @@ class Executor(RemoteExecutor):
             )
         return {name: str(value) for name, value in given.items()}
 
-    def _started(self, job: Any, future: "Future[str]") -> None:
+    def _started(self, group: list[Ready], future: "Future[list[str]]") -> None:
         try:
-            job_id = future.result()
+            job_ids = future.result()
         except (ClientError, BotoCoreError) as error:
-            self._refused(job, error)
+            if patience.is_denied(error):
+                raise
+            for each in group:
+                self._refused(each.job, error)
             return
-        self.report_job_submission(SubmittedJobInfo(job, external_jobid=job_id))
-        self.progress.add(submitted=1)
+        for each, job_id in zip(group, job_ids, strict=True):
+            self.report_job_submission(SubmittedJobInfo(each.job, external_jobid=job_id))
+        self.progress.add(submitted=len(group))
 
     def _refused(self, job: Any, error: Exception) -> None:
         detail = {"jobName": naming.job_name(self.prefix, job), "jobId": ""}
         reason = f"not submitted: {error}"
         self._failed(SubmittedJobInfo(job), detail, failures.Kind.USER_ERROR, reason)
 
-    def _describe(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any]] | None:
+    def _give_up(self, error: Exception) -> None:
+        """End the run but leave its jobs alone: the next run of the same prefix finds them."""
+        self.stopping.set()
+        told = WorkflowError(
+            f"{error}\nNothing more is submitted; the jobs on Batch were left alone, and the next "
+            "run of the same name prefix finds them."
+        )
+        # Raised here, Snakemake would cancel all jobs first.
+        self.workflow.scheduler.executor_error_callback(told)
+
+    def _describe(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any] | None] | None:
         """Return what Batch knows, or None while it cannot be asked; raise when patience ends."""
         try:
-            details = status.describe(self.batch, job_ids)
+            details = self.rounds.ask(job_ids)
         except (ClientError, BotoCoreError) as error:
             now = time.monotonic()
             self.trouble_since = self.trouble_since or now
-            if now - self.trouble_since > self.settings.patience_seconds:
-                raise WorkflowError(f"Batch cannot be asked about its jobs: {error}") from error
+            patient = now - self.trouble_since <= self.settings.patience_seconds
+            if patience.is_denied(error) or not patient:
+                raise WorkflowError(
+                    f"Batch cannot be asked about its jobs, which were left alone: {error}"
+                ) from error
             self.logger.warning(f"Batch does not answer, its jobs are left alone: {error}")
             return None
         self.trouble_since = None
         return details
 
-    def _still_active(self, info: SubmittedJobInfo, detail: Mapping[str, Any] | None) -> bool:
+    async def _still_active(self, info: SubmittedJobInfo, detail: Mapping[str, Any] | None) -> bool:
         """Report a job that ended; return whether it has to be asked about again."""
         if detail is None:
-            return self._still_awaited(info)
+            return await self._still_awaited(info)
         self.unknown_since.pop(info.external_jobid, None)
         info.aux = {"seen": detail["status"]}
         if detail["status"] == "SUCCEEDED":
-            self.progress.add(done=1)
-            self.report_job_success(info)
+            self._succeeded(info)
         elif detail["status"] == "FAILED":
             self._failed(info, dict(detail))
         else:
             return True
         return False
 
-    def _still_awaited(self, info: SubmittedJobInfo) -> bool:
-        """Give a job Batch does not know some time to appear, then report it as lost."""
+    async def _still_awaited(self, info: SubmittedJobInfo) -> bool:
+        """Give a job Batch does not know some time to appear, then judge it by its outputs."""
         now = time.monotonic()
         since = self.unknown_since.setdefault(info.external_jobid, now)
         if now - since < self.settings.lost_after_seconds:
             return True
         seen = (info.aux or {}).get("seen")
+        files = skip.files_of(info.job) if seen else None
+        if files:
+            skip.look_again([files])
+            if await skip.are_there(files):
+                self.logger.info(f"Batch has forgotten {info.external_jobid}; its outputs exist.")
+                self._succeeded(info)
+                return False
         told = f"Batch has forgotten it (last seen {seen})" if seen else "Batch never showed it"
         detail = {
             "jobName": naming.job_name(self.prefix, info.job),
@@ -282,6 +419,10 @@ class Executor(RemoteExecutor):
         self._failed(info, detail, failures.Kind.LOST, told)
         return False
 
+    def _succeeded(self, info: SubmittedJobInfo) -> None:
+        self.progress.add(done=1)
+        self.report_job_success(info)
+
     def _failed(
         self,
         info: SubmittedJobInfo,
@@ -289,40 +430,12 @@ class Executor(RemoteExecutor):
         kind: failures.Kind | None = None,
         reason: str = "",
     ) -> None:
-        """Say why a job failed, keep it in the failures file, and tell Snakemake."""
-        job, exit_code, tail = info.job, None, []
-        if kind is None:
-            tail = logs.tail(
-                self.logs, self.settings.log_group, detail, self.settings.log_tail_lines
-            )
-            kind, reason, exit_code = failures.classify(detail, tail)
-        will_retry = kind not in failures.FINAL and job.restart_times > job.attempt - 1
-        failure = failures.Failure(
-            job=detail["jobName"],
-            id=detail["jobId"],
-            rules=sorted(job.rules),
-            wildcards=naming.wildcards(job),
-            kind=kind,
-            reason=reason,
-            exit_code=exit_code,
-            attempt=job.attempt,
-            will_retry=will_retry,
-            summary=failures.summary(reason, exit_code, tail),
-            log_stream=logs.stream(detail) or "",
-            log=tail,
-        )
-        failures.record(self.settings.failures_file, failure)
-        self._tell(job, failure)
-        if not will_retry:
+        """Tell Snakemake of a failed job, and whether it is to be repeated."""
+        job = info.job
+        had = self.asked.get(naming.job_name(self.prefix, job))
+        failure = self.endings.failed(job, detail, had, kind, reason)
+        if not failure.will_retry:
             self.progress.add(failed=1)
             # Snakemake repeats a job as long as its attempt is not above its retries.
             job.attempt = max(job.attempt, job.restart_times + 1)
-        self.report_job_error(info, msg=f"{kind}: {reason} ")
-
-    def _tell(self, job: Any, failure: failures.Failure) -> None:
-        lines = [
-            f"Batch job failed: {naming.describe(job)}: {failure.kind}: {failure.reason}"
-            f" (exit code {failure.exit_code}, attempt {failure.attempt}, job {failure.id})",
-            *(f"  | {line}" for line in failure.log),
-        ]
-        self.logger.error("\n".join(lines))
+        self.report_job_error(info, msg=f"{failure.kind}: {failure.reason} ")

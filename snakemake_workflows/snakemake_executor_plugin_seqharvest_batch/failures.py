@@ -66,6 +66,7 @@ class Failure:
     exit_code: int | None
     attempt: int = 1
     will_retry: bool = False
+    action: str = ""
     summary: str = ""
     log_stream: str = ""
     log: list[str] = field(default_factory=list)

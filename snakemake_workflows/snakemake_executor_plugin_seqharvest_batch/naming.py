@@ -10,6 +10,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 MAX_NAME = 128  # SubmitJob's limit, characters
 MAX_PREFIX = 100  # leaves "--", 13 letters of the rule's name, "-" and the hash
 HASH = 12
+ARRAY = "-array-"  # before the hash of an array's records; Batch itself marks arrays, not this
 SEPARATOR = (
     "--"  # between the run's prefix and the job's own part; terminate-by-prefix relies on it
 )
@@ -35,6 +36,11 @@ def digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:HASH]
 
 
+def content_hash(body: bytes) -> str:
+    """Hash an object's content to 12 hex digits, which name it."""
+    return hashlib.sha256(body).hexdigest()[:HASH]
+
+
 def job_name(prefix: str, job: Any) -> str:
     """Name a job or group job: `<prefix>--<rule or group>-<hash>`.
 
@@ -42,10 +48,26 @@ def job_name(prefix: str, job: Any) -> str:
     earlier jobs are still needed may differ after a restart. The attempt is left out for the same
     reason.
     """
-    label = re.sub(r"[^A-Za-z0-9_-]", "-", str(job.groupid if job.is_group() else job.rule.name))
+    name = label(job)
     identity = str(job.jobid) if job.is_group() else job.uuid()
     room = MAX_NAME - len(prefix) - len(SEPARATOR) - 1 - HASH
-    return f"{prefix}{SEPARATOR}{label[:room]}-{digest([label, identity])}"
+    return f"{prefix}{SEPARATOR}{name[:room]}-{digest([name, identity])}"
+
+
+def array_name(prefix: str, label: str, content: str) -> str:
+    """Name an array job by the hash of its records: `<prefix>--<rule or group>-array-<hash>`."""
+    room = MAX_NAME - len(prefix) - len(SEPARATOR) - len(ARRAY) - HASH
+    return f"{prefix}{SEPARATOR}{label[:room]}{ARRAY}{content}"
+
+
+def array_content(name: str) -> str:
+    """Return the hash of an array's records from the array's name."""
+    return name.rpartition(ARRAY)[2]
+
+
+def label(job: Any) -> str:
+    """Return the rule's or group's name in letters Batch takes."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", str(job.groupid if job.is_group() else job.rule.name))
 
 
 def wildcards(job: Any) -> dict[str, str]:

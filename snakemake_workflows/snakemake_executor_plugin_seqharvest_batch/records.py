@@ -65,4 +65,6 @@ def read(
         case _:
             return None
     content: dict[str, Any] = json.loads(body)
+    if "from" in content:  # too long for its array's common width
+        content = json.loads(get(content["from"], None))
     return content

@@ -84,6 +84,59 @@ class ExecutorSettings(ExecutorSettingsBase):
             "help": "SubmitJob calls in flight at once. Batch takes about 50 a second in all."
         },
     )
+    instance_types: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Comma-separated EC2 instance types or families (r5d) that the job queue's "
+            "hosts are of. Default: what the queue's compute environments say. They decide what "
+            "fits a host, and how much scratch (disk_mb) a job's share of it has."
+        },
+    )
+    scratch_gib: float = field(
+        default=0,
+        metadata={
+            "help": "GiB of scratch each host of the job queue has, when that is not its instance "
+            "store but a volume (EBS) of its own."
+        },
+    )
+    reserved_gib: float = field(
+        default=0,
+        metadata={
+            "help": "GiB of each host's scratch that are not the jobs': the reference cache."
+        },
+    )
+    large_disk_queue: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Name or ARN of a job queue whose hosts have more scratch (a large EBS volume, "
+            "FSx for Lustre), for jobs whose disk_mb the job queue's hosts cannot give. Without "
+            "it such jobs are refused before anything is submitted."
+        },
+    )
+    large_disk_gib: float = field(
+        default=0,
+        metadata={
+            "help": "GiB of scratch each host of the large-disk queue has, when that is not its "
+            "instance store."
+        },
+    )
+    array_size: int = field(
+        default=1000,
+        metadata={
+            "help": "Jobs that are ready at once and are alike (rule or group, vCPU, memory, GPUs, "
+            "time-out, queue) become array jobs of up to so many, one SubmitJob each; at most "
+            "10000. 0 or 1: no arrays."
+        },
+    )
+    recheck_seconds: float = field(
+        default=60.0,
+        metadata={
+            "help": "A job whose outputs turn out to be there when it is about to be submitted "
+            "(all of them, not empty, not older than its inputs, nothing above it ran, nobody "
+            "forced it) is done without a submit. Outputs are looked at again when the workflow's "
+            "files were first looked at longer ago than this."
+        },
+    )
     attempts: int = field(
         default=3,
         metadata={

@@ -1,6 +1,7 @@
-"""Submit one job so that a lost answer never becomes a second job."""
+"""Submit a job or an array so that a lost answer never becomes a second one."""
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from snakemake_executor_plugin_seqharvest_batch.attach import active_job
+from snakemake_executor_plugin_seqharvest_batch.patience import is_throttle, is_transient
 from snakemake_executor_plugin_seqharvest_batch.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -18,17 +20,11 @@ EVALUATE_ON_EXIT = (
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "*", "action": "EXIT"},
 )
-THROTTLED = {
-    "TooManyRequestsException",
-    "ThrottlingException",
-    "Throttling",
-    "RequestLimitExceeded",
-}
 
 
 @dataclass(frozen=True)
 class Request:
-    """A worker job, ready to be submitted."""
+    """A worker job, or an array of `size` of them, ready to be submitted."""
 
     name: str
     key: str
@@ -39,14 +35,17 @@ class Request:
     attempts: int
     environment: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    size: int = 1
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of SubmitJob."""
+        needs = {"VCPU": self.resources.vcpus, "MEMORY": self.resources.memory}
+        if self.resources.gpus:
+            needs["GPU"] = self.resources.gpus
         overrides: dict[str, Any] = {
             "command": self.command,
             "resourceRequirements": [
-                {"type": "VCPU", "value": str(self.resources.vcpus)},
-                {"type": "MEMORY", "value": str(self.resources.memory)},
+                {"type": name, "value": str(amount)} for name, amount in needs.items()
             ],
         }
         if self.environment:
@@ -65,6 +64,8 @@ class Request:
             "tags": {**self.tags, "seqharvest:key": self.key},
             "propagateTags": True,
         }
+        if self.size > 1:
+            arguments["arrayProperties"] = {"size": self.size}
         if self.resources.timeout:
             arguments["timeout"] = {"attemptDurationSeconds": self.resources.timeout}
         return arguments
@@ -80,7 +81,7 @@ def submit(
     API's own error when the request is refused or patience ends.
     """
     deadline = time.monotonic() + patience
-    wait, answer_lost = 1.0, False
+    wait, pause, answer_lost = 1.0, 0.1, False
     while True:
         try:
             found = active_job(batch, request.queue, request.name) if answer_lost else None
@@ -88,26 +89,12 @@ def submit(
         except (ClientError, BotoCoreError) as error:
             if not is_transient(error) or time.monotonic() + wait > deadline:
                 raise
-            answer_lost = answer_lost or not is_throttle(error)
+            if is_throttle(error):
+                # Batch takes about 50 a second from all of us: come back soon, not all at once.
+                sleep(random.uniform(pause / 2, pause))
+                pause = min(pause * 1.5, 5.0)
+                continue
+            answer_lost = True
             log.warning("submit of %s: %s; trying again in %.0f s", request.name, error, wait)
         sleep(wait)
         wait = min(wait * 2, 30.0)
-
-
-def is_throttle(error: Exception) -> bool:
-    """Tell whether the API refused for now, having done nothing."""
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in THROTTLED
-
-
-def is_transient(error: Exception) -> bool:
-    """Tell whether the same request may succeed later: throttling, a 5xx, no connection."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return is_throttle(error) or status >= 500
-    # Of botocore's own errors the wrong parameter and the missing credential never heal.
-    return type(error).__name__ not in {
-        "ParamValidationError",
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "NoRegionError",
-    }
