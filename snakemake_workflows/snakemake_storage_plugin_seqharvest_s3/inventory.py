@@ -1,0 +1,72 @@
+"""The inventory file: which folders to list, and what their objects were made from."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from snakemake_interface_common.exceptions import WorkflowError
+
+SCHEME = "s3://"
+
+
+class Address(NamedTuple):
+    """A bucket and a key, or the start of one."""
+
+    bucket: str
+    key: str
+
+
+class Line(NamedTuple):
+    """A folder to list, and the pattern of the keys its objects were made from, if given."""
+
+    folder: Address
+    sources: Address | None
+
+    def is_source(self, key: str) -> bool:
+        """Whether a key is one of those the folder's objects were made from."""
+        return self.sources is not None and fnmatchcase(key, self.sources.key)
+
+    @property
+    def source_folder(self) -> Address | None:
+        """The folder of the sources: all of the pattern before its first `*`."""
+        if self.sources is None:
+            return None
+        return Address(self.sources.bucket, self.sources.key.partition("*")[0])
+
+
+def address(uri: str) -> Address | None:
+    """Take `s3://bucket/key` apart, or return None for what is none; `#` and `?` are plain."""
+    bucket, _, key = uri.removeprefix(SCHEME).partition("/")
+    return Address(bucket, key) if uri.startswith(SCHEME) and bucket else None
+
+
+def read(path: str) -> list[Line]:
+    """Read an inventory file; raise `WorkflowError` for one that is absent or has a bad line."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise WorkflowError(
+            f"the inventory of the S3 storage cannot be read: {error}; write it before Snakemake "
+            "starts, or leave --storage-seqharvest-s3-inventory out"
+        ) from error
+    return list(_lines(path, text))
+
+
+def _lines(path: str, text: str) -> Iterator[Line]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        words = line.split("\t")  # a key may hold spaces
+        addresses = [address(word) for word in words]
+        folder = addresses[0]
+        if len(words) > 2 or None in addresses or folder is None or not _is_folder(folder):
+            raise WorkflowError(
+                f"{path}, line {number}: {line!r} is not `s3://bucket/folder/`, or that, a tab "
+                "and `s3://bucket/sources/*`"
+            )
+        yield Line(folder, addresses[1] if len(words) == 2 else None)
+
+
+def _is_folder(folder: Address) -> bool:
+    return folder.key.endswith("/") and folder.key != "/"
