@@ -71,6 +71,7 @@ class StackConfig:
             "SEQHARVEST_HOME": str(REPOSITORY),
             "SEQHARVEST_REFERENCE_CACHE": str(self.state / "reference_cache"),
             "SEQHARVEST_EUTILS_URL": f"{archive}/entrez/eutils",
+            "SEQHARVEST_GEO_URL": f"{archive}/geo/query/acc.cgi",
             "SEQHARVEST_ENA_PORTAL_URL": f"{archive}/ena/portal/api",
             "SEQHARVEST_SRA_URL": archive,
             "SEQHARVEST_ENA_FASTQ_SCHEME": "http",

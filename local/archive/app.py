@@ -17,6 +17,7 @@ from starlette.routing import Route
 from local.archive.catalogue import Catalogue
 from local.archive.ena import ena_folder, filereport
 from local.archive.eutils import EUtils
+from local.archive.soft import soft
 from seqharvest.errors import SeqharvestError
 
 Handler = Callable[[Catalogue, Request], Response]
@@ -73,6 +74,7 @@ def build_app(catalogue: Catalogue) -> Starlette:
             Route("/_local/series", lambda _: JSONResponse(_overview(catalogue))),
             Route("/_local/series", add, methods=["POST"]),
             Route("/entrez/eutils/{tool}.fcgi", entrez, methods=["GET", "POST"]),
+            Route("/geo/query/acc.cgi", guarded(soft)),
             Route("/ena/portal/api/filereport", guarded(filereport)),
             Route("/sra/{run}/{name}", guarded(_sra_object)),
             Route("/vol1/fastq/{rest:path}", guarded(_fastq)),

@@ -38,6 +38,7 @@ class Settings:
     owner_link: str = "mailto:seqharvest@localhost"  # the platform's owners, a link on each DAG
 
     eutils_url: str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
+    geo_url: str = "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi"
     ena_portal_url: str = "https://www.ebi.ac.uk/ena/portal/api"
     sra_url: str = "https://sra-pub-run-odp.s3.amazonaws.com"
     #: ENA's filereport gives FASTQ addresses without a scheme.
@@ -46,6 +47,9 @@ class Settings:
     ncbi_email: str = ""
     ncbi_tool: str = "seqharvest"
     ncbi_api_key: str = field(default="", repr=False)
+    #: Requests a second of this machine to NCBI; 0: all that NCBI allows, 3, or 10 with a key.
+    #: Where several machines sweep, each gets its share.
+    ncbi_rate: float = 0.0
 
     home: str = "/opt/seqharvest"  # where the pipeline image keeps this repository
     scratch: str = "/scratch"  # a job's own fast disk
