@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down env status clean setup test lint format lock approve reject
+.PHONY: help demo up down env status clean setup test bench lint format lock approve reject
 
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)/snakemake_workflows:$(CURDIR)
 PY := .local/venv/bin/python
@@ -44,6 +44,10 @@ test: setup  ## unit, DAG and end-to-end tests
 	@$(PY) -m pytest -n 2 --dist loadfile
 	@$(PY) -m pytest -m e2e -s
 
+bench: setup ## benchmarks with their peers: make bench [ONLY="listing …"] [KEEP=yes]; knobs in docs/benchmarks.md
+	@local/setup.sh bench
+	@$(PY) -m bench $(ONLY) $(if $(filter yes,$(KEEP)),--keep)
+
 lint: setup  ## ruff, mypy, snakefmt, snakemake --lint
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -57,3 +61,4 @@ lock:    ## resolve the requirements anew
 	@uv pip compile -q --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@uv pip compile -q --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@uv pip compile -q --no-header --python-version 3.11 local/requirements.in -o local/requirements.txt
+	@uv pip compile -q --no-header --python-version 3.11 bench/requirements.in -o bench/requirements.txt

@@ -68,7 +68,7 @@ class Jobs:
         self._free: list[float] = []  # when the slots in use are free again
         self._starting: list[tuple[float, int, Member]] = []
         self._ending: list[tuple[float, int, Member]] = []
-        self._count = 0
+        self._count = self._unended = 0
 
     def add(self, name: str, queue: str, definition: str, size: int | None, **more: Any) -> Job:
         """Take a job in; each of its members gets its place in the schedule at once."""
@@ -80,10 +80,15 @@ class Jobs:
             job.members.append(member)
             job.counts[member.status] += 1
             self._count += 1
+            self._unended += 1
             heapq.heappush(self._starting, (member.starts, self._count, member))
             heapq.heappush(self._ending, (member.ends, self._count, member))
         self.by_id[job.id] = job
         return job
+
+    def active(self) -> int:
+        """Return how many members have not ended."""
+        return self._unended
 
     def start_due(self) -> None:
         """Let those run whose time has come."""
@@ -97,6 +102,7 @@ class Jobs:
 
     def change(self, member: Member, status: str, reason: str = "") -> None:
         """Give a member a new status."""
+        self._unended -= status in ENDED and member.status not in ENDED
         member.job.counts[member.status] -= 1
         member.job.counts[status] += 1
         member.status, member.reason = status, reason

@@ -44,6 +44,7 @@ class BatchStub(StubServer):
         self.timed = ("SubmitJob",)
         self.jobs = jobs
         self.work: Counter[str] = Counter()  # how often each thing was worked on
+        self.describes: list[dict[str, float]] = []
         self._runner = runner
         self._rate, self._tokens, self._filled = rate, rate, time.monotonic()
         self._definitions: dict[str, dict[str, Any]] = {}
@@ -66,6 +67,8 @@ class BatchStub(StubServer):
     def add_routes(self, app: web.Application) -> None:
         """Add the ledger of the work that was done, and start the clock."""
         app.router.add_get("/_work", self._ledger)
+        app.router.add_get("/_active", self._active)
+        app.router.add_get("/_describes", self._described)
         app.cleanup_ctx.append(self._clock)
 
     def failure(self, kind: str) -> web.Response:
@@ -124,6 +127,8 @@ class BatchStub(StubServer):
     def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
         if len(request["jobs"]) > 100:
             raise ClientError("DescribeJobs takes at most 100 ids")
+        asked = {"at": time.time(), "ids": len(request["jobs"]), "active": self.jobs.active()}
+        self.describes.append(asked)
         found = (self.jobs.member(job_id) for job_id in request["jobs"])
         return {"jobs": [_detail(*one) for one in found if one]}
 
@@ -204,6 +209,12 @@ class BatchStub(StubServer):
 
     async def _ledger(self, _request: web.Request) -> web.Response:
         return web.json_response(dict(self.work))
+
+    async def _active(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.jobs.active())
+
+    async def _described(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.describes)
 
     async def _clock(self, _app: web.Application) -> Any:
         ticking = asyncio.ensure_future(self._tick())

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,6 +25,10 @@ from bench.stubs import REPO, Stub
 WORKFLOW = REPO / "bench" / "workflow"
 STOCK_PYTHON = Path(os.environ.get("BENCH_STOCK_PYTHON", REPO / ".local" / "bench/bin/python"))
 LOOK = 0.1  # seconds between two looks at a process
+#: In the profile of a run without array jobs.
+NO_ARRAYS = {"seqharvest-batch-array-size": 0}
+
+Starter = Callable[[], "Watched"]
 
 
 @dataclass
@@ -78,15 +83,37 @@ def first_submission(head: Watched, batch: Stub, seconds: float = 7200) -> float
     return times[0]
 
 
-class Ours:
-    """Seqharvest's planner and head jobs, as Airflow and Batch would start them."""
+def settle(head: Watched, batch: Stub, quiet: float = 5.0) -> None:
+    """Watch a head until no job has been submitted for some seconds."""
+    while head.look():
+        last = max(batch.times()["SubmitJob"])
+        if time.time() - last > quiet:
+            return
+        time.sleep(LOOK)
 
-    def __init__(self, folder: Path, s3: Stub, batch: Stub, **settings: object) -> None:
+
+class Ours:
+    """Seqharvest's planner and head jobs, as Airflow and Batch would start them.
+
+    Its heads use the real profile, with what `profile` adds to it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        s3: Stub,
+        batch: Stub,
+        profile: Mapping[str, object] = MappingProxyType({}),
+        **settings: object,
+    ) -> None:
         self._folder = folder
         workflows = folder / "home" / "snakemake_workflows"
         workflows.mkdir(parents=True)
         (workflows / project.WORKFLOW).symlink_to(WORKFLOW)
-        (workflows / "profiles").symlink_to(REPO / "snakemake_workflows" / "profiles")
+        (workflows / "profiles" / "batch").mkdir(parents=True)
+        real = REPO / "snakemake_workflows" / "profiles" / "batch" / "config.yaml"
+        merged = {**yaml.safe_load(real.read_text()), **profile}
+        (workflows / "profiles" / "batch" / "config.yaml").write_text(yaml.safe_dump(merged))
         (folder / "scratch").mkdir()
         knobs = {
             "bucket": project.BUCKET,
@@ -113,10 +140,10 @@ class Ours:
         found = [f"s3://{project.BUCKET}/{shard['manifest']}" for shard in told["shards"]]
         return found, told["mib"]
 
-    def head(self, manifest: str, **environment: str) -> Watched:
+    def head(self, manifest: str) -> Watched:
         """Start the head job of a manifest."""
         command = [sys.executable, "-m", "bench.head", manifest]
-        return _start(command, self._folder, {**self.environment, **environment})
+        return _start(command, self._folder, self.environment)
 
 
 class Stock:

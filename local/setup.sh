@@ -59,3 +59,4 @@ environment() {  # name, requirement files…
 }
 environment venv requirements.txt requirements-dev.txt
 environment ministack local/requirements.txt
+[ "${1:-}" != bench ] || environment bench bench/requirements.txt  # the peers of `make bench`
