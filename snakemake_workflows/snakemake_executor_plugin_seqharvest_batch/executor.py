@@ -253,7 +253,7 @@ class Executor(RemoteExecutor):
         if job_id is None:
             return False
         self.logger.info(f"Following Batch job {job_id} ({name}), not submitted again.")
-        self.report_job_submission(SubmittedJobInfo(job, external_jobid=job_id))
+        self._on_batch(job, job_id)
         self.progress.add(attached=1)
         return True
 
@@ -348,8 +348,14 @@ class Executor(RemoteExecutor):
                 self._refused(each.job, error)
             return
         for each, job_id in zip(group, job_ids, strict=True):
-            self.report_job_submission(SubmittedJobInfo(each.job, external_jobid=job_id))
+            self._on_batch(each.job, job_id)
         self.progress.add(submitted=len(group))
+
+    def _on_batch(self, job: Any, job_id: str) -> None:
+        # Unregistered: a mark that outputs are incomplete would stop the head that follows a
+        # killed one in the same folder. An S3 object is whole or absent.
+        info = SubmittedJobInfo(job, external_jobid=job_id)
+        self.report_job_submission(info, register_job=False)
 
     def _refused(self, job: Any, error: Exception) -> None:
         detail = {"jobName": naming.job_name(self.prefix, job), "jobId": ""}
