@@ -85,8 +85,9 @@ def about() -> str:
     knobs = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
     machine = f"{os.cpu_count()} × {model[1] if model else '?'}, {memory:.0f} GiB"
     return (
-        f"{datetime.date.today()}, commit {commit}; {machine}; Python {platform.python_version()}, {versions}; stock: "
-        f"snakemake-executor-plugin-aws-batch 0.2.1. {_knobs(knobs)}"
+        f"{datetime.date.today()}, commit {commit}; {machine}; "
+        f"Python {platform.python_version()}, {versions}; "
+        f"stock: snakemake-executor-plugin-aws-batch 0.2.1. {_knobs(knobs)}"
     )
 
 
