@@ -50,11 +50,15 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """The LIST requests to one bucket, counted; threads may share them."""
+    """The LIST requests to one bucket; threads may share them.
+
+    `requests` counts all of them, `full` those that brought a page with another behind it.
+    """
 
     def __init__(self, bucket: str, s3: Any = None) -> None:
         self.bucket = bucket
         self.requests = 0
+        self.full = 0
         self.stopped = threading.Event()  # ends the waiting between tries
         self._counting = threading.Lock()
         self._s3 = s3 or aws.client("s3")
@@ -72,6 +76,8 @@ class Pages:
         asked = {"Prefix": prefix, "StartAfter": after, "Delimiter": delimiter}
         while True:
             page = self._patiently({**asked, "ContinuationToken": token})
+            with self._counting:
+                self.full += bool(page.token)
             if page.entries or page.folders or not page.token:
                 return page
             token = page.token  # a page may be empty and yet not the last

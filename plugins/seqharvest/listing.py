@@ -2,7 +2,8 @@
 
 Work is cut into spans of keys that threads take from a queue. A span is a row of folders that
 are wanted, listed with as few pages as lie between them; one that turns out long while threads
-are idle is cut: between its folders if it has several, else by asking what folders it has.
+are idle is cut: between its folders if it has several, else by asking what folders it has, or
+between keys where there are none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from seqharvest.list_pages import Entry, Pages
@@ -22,6 +24,8 @@ __all__ = ["Entry", "Listing", "below", "entries", "folders"]
 THREADS = 16
 #: Wanted folders that are listed by one thread from the start; ours have about ten objects.
 FOLDERS_A_THREAD = 100
+#: Parts that the rest of a folder without folders is cut into: 1, 10, 100 pages and more.
+CUTS = 4
 
 
 def entries(bucket: str, prefix: str, *, s3: Any = None) -> Iterator[Entry]:
@@ -94,7 +98,7 @@ class _Span:
     row: tuple[str, ...]
     after: str = ""
 
-    def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Span | _Walk]]:
+    def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Work]]:
         """List one page; return what it has of the row, and the work that remains."""
         page = pages.get(
             os.path.commonprefix((self.row[0], self.row[-1])),  # noqa: RUF071 (of characters)
@@ -120,7 +124,7 @@ class _Span:
             for start in range(0, len(self.row), size)
         ]
 
-    def walk(self, seen: Sequence[Entry]) -> tuple[_Span | _Walk, ...]:
+    def walk(self, seen: Sequence[Entry]) -> tuple[_Work, ...]:
         """Go on by folders: the one a page ended in, and a walk over those behind it."""
         prefix = self.row[0]
         here = _folder(prefix, self.after)
@@ -143,18 +147,55 @@ class _Walk:
     density: int
     token: str = ""
 
-    def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Span | _Walk]]:
+    def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Work]]:
         """Ask for a page of folders; return the objects between them, and the work they are."""
         # Implementations differ in what they skip after the name of a folder, or of the prefix.
         after = self.after if self.after > self.prefix else ""
         page = pages.get(self.prefix, after=after, token=self.token, delimiter="/")
         row = tuple(folder for folder in page.folders if folder > self.after)
-        work: list[_Span | _Walk] = []
-        if page.token:
+        work: list[_Work] = []
+        if page.token and not page.folders:
+            work.append(_Range(self.prefix, page.entries[-1].key))
+        elif page.token:
             work.append(_Walk(self.prefix, self.after, self.density, page.token))
         if row:
             work += _Span(row).cut(min(idle + 1, len(row) // self.density))
         return [entry for entry in page.entries if entry.key > self.after], work
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The objects below a prefix after one key and up to another; for folders without folders."""
+
+    prefix: str
+    after: str
+    stop: str = ""
+
+    def step(self, pages: Pages, idle: int) -> tuple[list[Entry], Sequence[_Work]]:
+        """List one page; return what it has of the range, and the ranges that remain."""
+        page = pages.get(self.prefix, after=self.after)
+        found = [entry for entry in page.entries if not self.stop or entry.key <= self.stop]
+        if not page.token or len(found) < len(page.entries):
+            return found, ()
+        last = page.entries[-1].key
+        edges = [last, *self._edges(page.entries[0].key, last, idle), self.stop]
+        return found, [_Range(self.prefix, *edge) for edge in pairwise(edges)]
+
+    def _edges(self, first: str, last: str, idle: int) -> list[str]:
+        """Return where to cut what comes after a page, each part some ten times the one before.
+
+        From 0100 to 0199 it goes on at 02, 1 and whatever comes then. A part may be empty.
+        """
+        level = len(os.path.commonprefix((first, last)))  # noqa: RUF071 (of characters)
+        edges = [
+            last[:place] + chr(ord(last[place]) + 1)
+            for place in range(min(level, len(last) - 1), len(self.prefix) - 1, -1)
+            if last[place] < "\x7f"
+        ]
+        return [edge for edge in edges if not self.stop or edge < self.stop][: min(idle, CUTS)]
+
+
+_Work = _Span | _Walk | _Range
 
 
 def _wanted(listed: list[Entry], row: Sequence[str]) -> tuple[list[Entry], int]:
@@ -191,7 +232,7 @@ def _just_before(prefix: str) -> str:
 class _Crew:
     """Threads that work through spans, and the one that takes what they find."""
 
-    def __init__(self, pages: Pages, work: Sequence[_Span | _Walk]) -> None:
+    def __init__(self, pages: Pages, work: Sequence[_Work]) -> None:
         self.pages = pages
         self.todo = deque(work)
         self.found: deque[list[Entry]] = deque()
@@ -232,15 +273,13 @@ class _Crew:
     def _work(self) -> None:
         try:
             while (span := self._next()) is not None:
-                with self.changed:
-                    idle = max(0, THREADS - self.busy - len(self.todo))
-                self._hand_in(*span.step(self.pages, idle))
+                self._hand_in(*span.step(self.pages, self._idle()))
         except BaseException as error:
             with self.changed:
                 self.error = self.error or error
                 self.changed.notify_all()
 
-    def _next(self) -> _Span | _Walk | None:
+    def _next(self) -> _Work | None:
         with self.changed:
             self.changed.wait_for(lambda: self.over or self.error or self.todo or self._done())
             if self.over or self.error or not self.todo:
@@ -248,7 +287,13 @@ class _Crew:
             self.busy += 1
             return self.todo.popleft()
 
-    def _hand_in(self, found: list[Entry], more: Sequence[_Span | _Walk]) -> None:
+    def _idle(self) -> int:
+        """Return how many threads could do with work, if cutting has paid so far."""
+        if self.pages.requests > 1.5 * self.pages.full + 30:
+            return 0
+        return max(0, THREADS - self.busy - len(self.todo))
+
+    def _hand_in(self, found: list[Entry], more: Sequence[_Work]) -> None:
         """Add to what was found, as soon as the consumer has room for it, and to the work."""
         with self.changed:
             self.todo.extend(more)
