@@ -72,6 +72,13 @@ def manifest_key(stage: str, project: str, digest: str) -> str:
     return f"manifests/project={project}/{stage}-{digest}.json"
 
 
+def manifest_parts(key: str) -> tuple[str, str, str]:
+    """Return stage, project and digest of a manifest's key."""
+    folder, _, name = key.rpartition("/")
+    stage, _, digest = name.removesuffix(".json").rpartition("-")
+    return stage, folder.partition("project=")[2], digest
+
+
 def outcome_key(stage: str, project: str, digest: str) -> str:
     """Key of what became of a manifest: failures by sample, written by the job at its end."""
     return f"logs/batch/{stage}/project={project}/{digest}.json"

@@ -125,7 +125,7 @@ class BatchJobOperator(BaseOperator):
         from seqharvest import batch, layout
 
         knobs = settings()
-        stage, project, digest = self._names()
+        stage, project, digest = layout.manifest_parts(self.plan["manifest"])
         return batch.JobRequest(
             name=batch.job_name(stage, project, digest),
             queue=getattr(knobs, self.job_queue),
@@ -145,12 +145,6 @@ class BatchJobOperator(BaseOperator):
         if not plan.get("manifest"):
             return 0
         return int(plan.get("runs", plan.get("samples", 1)))
-
-    def _names(self) -> tuple[str, str, str]:
-        folder, _, name = self.plan["manifest"].rpartition("/")
-        project = folder.partition("project=")[2]
-        stage, _, digest = name.removesuffix(".json").rpartition("-")
-        return stage, project, digest
 
     def _stored(self, context: Any) -> str:
         """Return the job of an interrupted try, if it is still of use: live, or succeeded."""
@@ -221,7 +215,7 @@ class BatchJobOperator(BaseOperator):
 
         from seqharvest import aws, layout
 
-        stage, project, digest = self._names()
+        stage, project, digest = layout.manifest_parts(self.plan["manifest"])
         key = layout.outcome_key(stage, project, digest)
         try:
             body = aws.client("s3").get_object(Bucket=settings().bucket, Key=key)["Body"].read()

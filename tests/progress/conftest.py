@@ -1,0 +1,3 @@
+"""Airflow's home for these tests."""
+
+from tests import airflow_home  # noqa: F401
