@@ -62,4 +62,4 @@ md5s and tool versions. Building an existing release again only makes what is mi
         with hopeless_errors_fail():
             return plan_reference(given["release"], given["fasta"], given["gtf"], options)
 
-    SnakemakeBatchOperator(task_id="build", plan=plan())
+    SnakemakeBatchOperator(task_id="build", pool=settings().head_pool, plan=plan())

@@ -38,6 +38,9 @@ with DAG(
 and nothing is analysed. A note becomes the comment. Any task can be cleared at any time: what is
 done is found done, what runs is attached to. Clearing a running stage ends its jobs first.
 
+**How far it is:** the *Progress* tab of a run. Many samples are split into shards, a mapped task
+and a head job each; how many run at once is what the pool `SEQHARVEST_HEAD_POOL` has slots for.
+
 A sample that fails does not stop the others; the registry says which failed, and why.
 """,
     schedule=None,
@@ -113,12 +116,16 @@ A sample that fails does not stop the others; the registry says which failed, an
     with TaskGroup("qc", tooltip="Quality control of every sample, MultiQC, verdicts") as qc:
         qc_plan = StageOperator(task_id="plan", stage="plan_qc", project=PROJECT, at_least_one=True)
         qc_run = SnakemakeBatchOperator.partial(
-            task_id="run", map_index_template="{{ task.plan.get('samples', 0) }} samples"
+            task_id="run",
+            pool=settings().head_pool,
+            map_index_template="{{ task.plan.get('samples', 0) }} samples",
         ).expand(plan=qc_plan.output)
         qc_report_plan = StageOperator(
             task_id="plan_report", stage="plan_report", project=PROJECT, trigger_rule=AFTER_JOBS
         )
-        qc_report = SnakemakeBatchOperator(task_id="report", plan=qc_report_plan.output)
+        qc_report = SnakemakeBatchOperator(
+            task_id="report", pool=settings().head_pool, plan=qc_report_plan.output
+        )
         qc_record = StageOperator(task_id="record", stage="record_qc", project=PROJECT)
         [qc_plan, qc_run] >> qc_report_plan >> qc_report >> qc_record
 
@@ -134,7 +141,9 @@ A sample that fails does not stop the others; the registry says which failed, an
 
     with TaskGroup("analysis", tooltip="Only the samples whose outputs are missing") as analysis:
         analysis_run = SnakemakeBatchOperator.partial(
-            task_id="run", map_index_template="{{ task.plan.get('samples', 0) }} samples"
+            task_id="run",
+            pool=settings().head_pool,
+            map_index_template="{{ task.plan.get('samples', 0) }} samples",
         ).expand(plan=missing.output)
         analysis_record = StageOperator(
             task_id="record", stage="record_analysis", project=PROJECT, trigger_rule=AFTER_JOBS

@@ -108,6 +108,13 @@ class Airflow:
         }
         self._json(self.http.post(f"/api/v2/dags/{dag}/clearTaskInstances", json=body))
 
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool that counts deferred tasks; one that is there stays as it is."""
+        body = {"name": name, "slots": slots, "description": description, "include_deferred": True}
+        reply = self.http.post("/api/v2/pools", json=body)
+        if reply.status_code != 409:
+            self._json(reply)
+
     def _wait_for_dag(self, dag: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while self.http.get(f"/api/v2/dags/{dag}").status_code != 200:

@@ -16,7 +16,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from local.config import REPOSITORY, StackConfig
+from local.airflow_api import Airflow
+from local.config import HEAD_POOL, HEADS_AT_ONCE, REPOSITORY, StackConfig
 from seqharvest.errors import InputError, SeqharvestError
 
 START_SECONDS = 180
@@ -37,6 +38,8 @@ def up(config: StackConfig) -> None:
         print(f"  {part:<22} up after {time.monotonic() - started:4.0f} s", flush=True)
         if part == "batch":
             bootstrap(config)
+        if part == "airflow-api-server":
+            bootstrap_airflow(config)
 
 
 def down(config: StackConfig) -> None:
@@ -146,6 +149,11 @@ def bootstrap(config: StackConfig) -> None:
         env={**os.environ, **config.environment()},
         check=True,
     )
+
+
+def bootstrap_airflow(config: StackConfig) -> None:
+    """Make the pool that bounds how many head jobs there are at once."""
+    Airflow(config.url("airflow")).ensure_pool(HEAD_POOL, HEADS_AT_ONCE, "Head jobs at once")
 
 
 def health_checks(config: StackConfig) -> dict[str, Callable[[], bool]]:

@@ -31,6 +31,9 @@ class Settings:
     fetch_job: str = "seqharvest-fetch"
     batch_poll_seconds: float = 15.0
     shard_size: int = 250
+    #: Airflow pool of the head jobs' tasks. It must exist, and include deferred tasks to bound how
+    #: many heads there are at once; `default_pool` is always there and bounds only what submits.
+    head_pool: str = "default_pool"
 
     intake_poll_seconds: float = 60.0
     approval_poll_seconds: float = 30.0

@@ -73,6 +73,34 @@ def test_a_failed_job_does_not_keep_a_stage_from_being_recorded() -> None:
         assert tasks[name].trigger_rule == "all_done_min_one_success"
 
 
+def test_every_head_job_takes_a_slot_of_the_pool_of_heads() -> None:
+    look = """
+from tests.dags.bag import bag
+for dag in bag().dags.values():
+    for task in dag.tasks:
+        if task.task_type == "SnakemakeBatchOperator":
+            print("head", dag.dag_id, task.task_id, task.pool)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{DAGS.parent / 'plugins'}:{DAGS.parent}",
+            "SEQHARVEST_HEAD_POOL": "heads",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heads = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("head ")]
+    assert sorted(heads) == [
+        ["reference_build", "build", "heads"],
+        ["rnaseq_project", "analysis.run", "heads"],
+        ["rnaseq_project", "qc.report", "heads"],
+        ["rnaseq_project", "qc.run", "heads"],
+    ]
+
+
 def test_the_intake_starts_each_round_once() -> None:
     dag = bag().dags["sample_intake"]
     start = dag.task_dict["start"].partial_kwargs
