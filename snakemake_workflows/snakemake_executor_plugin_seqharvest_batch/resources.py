@@ -89,18 +89,24 @@ def of_job(
 def check_all(jobs: Iterable[Any], default_mem_mb: int, plan: Plan) -> None:
     """Raise one `WorkflowError` that names every rule among the jobs that no host can run.
 
-    A job whose resources cannot be told yet (its input is made by this run) is left for later.
+    One job of each rule or group is looked at: to evaluate the resources of all takes Snakemake a
+    millisecond a job. One that is too big by the size of its own input is refused by `of_job`.
     """
-    refused: dict[str, str] = {}
+    first: dict[str, Any] = {}
     for job in jobs:
+        first.setdefault(_rules(job), job)
+    refused = []
+    for job in first.values():
         try:
             of_job(job, default_mem_mb, plan)
-        except FileNotFoundError:
-            continue
         except WorkflowError as error:
-            refused.setdefault(_rules(job), str(error))
+            refused.append(str(error))
+        finally:
+            # Forget what was evaluated: an input that this run makes was of no size yet, and a
+            # group keeps its resources for good (snakemake/jobs.py, GroupJob.resources).
+            job.attempt = job.attempt
     if refused:
-        raise WorkflowError("\n".join(refused.values()))
+        raise WorkflowError("\n".join(refused))
 
 
 def scratch_share(queue: Queue, wanted: Resources) -> int | None:
@@ -172,7 +178,7 @@ def _on(queue: Queue, asked: Resources, rules: str, plan: Plan) -> Resources | N
         if queue is plan.queue:
             plan.once(
                 f"Queue {queue.name}: the scratch of its hosts is not known, disk_mb is not "
-                "planned. --seqharvest-batch-host-scratch-gib can tell it."
+                "planned. --seqharvest-batch-scratch-gib can tell it."
             )
         return replace(asked, memory=_step_up(asked.memory, sizes))
     memory = _memory_for_disk(queue, asked)

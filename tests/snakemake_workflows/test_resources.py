@@ -28,6 +28,7 @@ class Job:
     threads: int = 1
     resources: dict[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ("star",)
+    attempt: int = 1
 
 
 def job(threads: int = 1, **wanted: Any) -> Job:
@@ -147,7 +148,7 @@ def test_scratch_that_no_host_has_is_refused_with_rule_and_remedy() -> None:
 
 def test_every_rule_that_no_host_can_run_is_named_before_anything_is_submitted() -> None:
     jobs = [
-        job(4, mem_mb=8000),
+        Job(4, {"mem_mb": 8000}, ("fastp",)),
         job(200, mem_mb=8000),
         Job(8, {"mem_mb": 800_000}, ("salmon",)),
         Job(8, {"gpu": 1}, ("caller",)),
