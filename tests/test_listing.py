@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -198,6 +199,25 @@ def test_a_listing_left_early_leaves_no_thread_behind(server: S3Server) -> None:
         if thread.name == "seqharvest-listing":
             thread.join(10)
     assert threading.active_count() <= before
+
+
+def test_what_a_listing_holds_does_not_grow_while_nobody_takes_it(server: S3Server) -> None:
+    server.fill(project(20_000))
+    listed = entries("bucket", "", s3=server.client())
+    next(listed)
+    time.sleep(1)
+    assert server.lists <= 4 * listing.THREADS
+    listed.close()
+
+
+def test_a_listing_can_be_asked_again(server: S3Server) -> None:
+    server.fill(project(500))
+    ours = Listing("bucket", server.client())
+    assert len(list(ours.entries("raw/"))) == 5500
+    server.fail("throttle")
+    assert len(list(ours.entries("raw/"))) == 5500
+    assert list(ours.folders("")) == ["raw/"]
+    assert ours.requests == server.lists
 
 
 def test_requests_are_signed_with_version_4_for_any_client(monkeypatch: pytest.MonkeyPatch) -> None:

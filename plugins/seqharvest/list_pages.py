@@ -152,10 +152,14 @@ _PASSING = {
     "InternalError",
     "ThrottlingException",
 }
+_REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _REMEDIES = {
-    "NoSuchBucket": "create it, or set SEQHARVEST_BUCKET to the one that is there",
+    "NoSuchBucket": "create the bucket, or name the one that is there",
     "AccessDenied": "give the role s3:ListBucket on the bucket",
     "ExpiredToken": "renew the credentials, and run it again",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AuthorizationQueryParametersError": _REGION,
+    "PermanentRedirect": _REGION,
 }
 
 

@@ -51,35 +51,38 @@ class Listing:
     """Listings of one bucket, with the count of their `requests`."""
 
     def __init__(self, bucket: str, s3: Any = None) -> None:
-        self.pages = Pages(bucket, s3)
+        self.bucket = bucket
+        self._s3 = s3
+        self._pages: list[Pages] = []
 
     @property
     def requests(self) -> int:
         """How many LIST requests were sent, repeated ones too."""
-        return self.pages.requests
+        return sum(pages.requests for pages in self._pages)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """See the function `entries`."""
-        return _Crew(self.pages, [_Span((prefix,))]).gather()
+        return _Crew(self._new_pages(), [_Span((prefix,))]).gather()
 
     def below(self, prefixes: Sequence[str]) -> Iterator[Entry]:
         """See the function `below`."""
         row = _disjoint(prefixes)
-        if not row:
-            return iter(())
-        return _Crew(
-            self.pages, _Span(row).cut(min(THREADS, len(row) // FOLDERS_A_THREAD))
-        ).gather()
+        spans = _Span(row).cut(min(THREADS, len(row) // FOLDERS_A_THREAD))
+        return _Crew(self._new_pages(), spans).gather()
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See the function `folders`."""
-        token = ""
+        pages, token = self._new_pages(), ""
         while True:
-            page = self.pages.get(prefix, token=token, delimiter="/")
+            page = pages.get(prefix, token=token, delimiter="/")
             yield from page.folders
             token = page.token
             if not token:
                 return
+
+    def _new_pages(self) -> Pages:
+        self._pages.append(Pages(self.bucket, self._s3))
+        return self._pages[-1]
 
 
 def _disjoint(prefixes: Sequence[str]) -> tuple[str, ...]:
@@ -118,7 +121,7 @@ class _Span:
 
     def cut(self, parts: int) -> list[_Span]:
         """Cut into parts of as many prefixes each."""
-        size = -(-len(self.row) // max(1, parts))
+        size = -(-len(self.row) // max(1, parts)) or 1
         return [
             _Span(self.row[start : start + size], "" if start else self.after)
             for start in range(0, len(self.row), size)
@@ -230,7 +233,7 @@ def _just_before(prefix: str) -> str:
 
 
 class _Crew:
-    """Threads that work through spans, and the one that takes what they find."""
+    """Threads that work through spans, and the caller's, which takes what they find."""
 
     def __init__(self, pages: Pages, work: Sequence[_Work]) -> None:
         self.pages = pages
