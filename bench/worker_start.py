@@ -2,7 +2,7 @@
 
 Each head really runs and submits; what it submitted is caught, and run as Batch would run it.
 
-    python -m bench.worker_start --stock .local/bench/bin/python [--runs 5] [--latency-ms 20]
+    python -m bench.worker_start --stock .local/bench/bin/python [--pip]
 """
 
 from __future__ import annotations
@@ -16,26 +16,38 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-REPO = Path(__file__).resolve().parent.parent
+import boto3
+
+from bench import stubs
+from bench.stubs import REPO, Stub
+from bench.table import Table
+
 CHAIN = REPO / "bench" / "worker_chain"
 BEFORE = "cd97ed6"  # the last commit before workers were made small
 BUCKET = "bench-workers"
 SAMPLES = 1_000  # of the run: what a shard's sheet has
-OUTPUTS = (
-    "fastp.json Log.final.out SJ.out.tab.gz quant.sf.gz gene_quant.parquet "
-    "transcript_quant.parquet junctions.parquet versions.json"
-).split()
-ENDED = 60  # seconds after which a head or a worker is given up
+OUTPUTS = [
+    *("fastp.json", "Log.final.out", "SJ.out.tab.gz", "quant.sf.gz", "gene_quant.parquet"),
+    *("transcript_quant.parquet", "junctions.parquet", "versions.json"),
+]
+TOOL = 0.3  # seconds, as the chain's Snakefile has it
+ENDED = 60  # seconds after which a head is given up
+#: What is not the stock executor's own is as in our profile.
+STOCK_HEAD = (
+    *("--executor", "aws-batch", "--default-storage-provider", "s3"),
+    *("--aws-batch-region", "us-east-1", "--aws-batch-job-queue", "worker"),
+    *("--aws-batch-job-role", "arn:aws:iam::000000000000:role/worker"),
+    *("--jobs", "1000", "--shared-fs-usage", "none", "--rerun-triggers", "mtime"),
+    *("--scheduler", "greedy", "--nolock", "--latency-wait", "5"),
+    *("--default-resources", "mem_mb=2048", "disk_mb=1000", "runtime=120"),
+)
 
 
 @dataclass
@@ -53,96 +65,35 @@ class Worker:
         return statistics.median(figures[which] for figures in self.figures)
 
 
-class Recorder:
-    """A Batch endpoint that keeps what is submitted and never runs it."""
-
-    def __init__(self) -> None:
-        self.definitions: dict[str, dict[str, Any]] = {}
-        self.submitted: list[dict[str, Any]] = []
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - http.server's name
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-                answer = json.dumps(recorder.answer(self.path.rpartition("/")[2], body)).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer as Batch does, as far as the two executors look."""
-        if action == "registerjobdefinition":
-            name = body["jobDefinitionName"]
-            self.definitions[f"{name}:1"] = body["containerProperties"]
-            return {"jobDefinitionName": name, "jobDefinitionArn": f"{name}:1", "revision": 1}
-        if action == "submitjob":
-            self.submitted.append(body)
-            return {"jobName": body["jobName"], "jobId": f"job-{len(self.submitted)}"}
-        if action == "listjobs":
-            return {"jobSummaryList": []}
-        if action == "describejobqueues":
-            queues = [
-                {"jobQueueName": name, "jobQueueArn": name, "state": "ENABLED", "status": "VALID"}
-                | {"priority": 1, "computeEnvironmentOrder": []}
-                for name in body.get("jobQueues", [])
-            ]
-            return {"jobQueues": queues}
-        return {"jobs": [], "computeEnvironments": []}
-
-    def first(self) -> tuple[list[str], dict[str, str]] | None:
-        """Return command and environment of the first job submitted, if there is one."""
-        if not self.submitted:
-            return None
-        job = self.submitted[0]
-        container = self.definitions.get(job["jobDefinition"]) or job["containerOverrides"]
-        environment = {pair["name"]: pair["value"] for pair in container.get("environment", [])}
-        if job.get("arrayProperties"):
-            environment["AWS_BATCH_JOB_ARRAY_INDEX"] = "0"
-        return container["command"], environment
-
-
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="bench.worker_start", description=__doc__)
     parser.add_argument("--stock", default=str(REPO / ".local/bench/bin/python"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--latency-ms", type=float, default=20)
-    parser.add_argument("--s3", help="endpoint of a running stub; default: one is started")
     parser.add_argument("--pip", action="store_true", help="also run stock's own pip step (PyPI)")
-    parser.add_argument("--no-before", action="store_true", help="leave the former version out")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="worker-start-") as folder, s3_stub(options) as s3:
+    latency = options.latency_ms / 1000
+    with tempfile.TemporaryDirectory(prefix="worker-start-") as folder, stubs.s3(latency) as s3:
         place = Path(folder)
-        workers = []
-        stock = submitted_by("stock", options.stock, stock_head(), "", s3, place)
-        with_pip = Worker("stock, with its pip step", list(stock.command), dict(stock.environment))
+        ask(s3, BUCKET, method="PUT")
+        stock = submitted_by(
+            "stock", str(Path(options.stock).absolute()), STOCK_HEAD, "", s3, place
+        )
+        whole = Worker("stock with its pip step", list(stock.command), dict(stock.environment))
         stock.command[-1] = without_pip(stock.command[-1])
-        workers.append(stock)
-        if options.pip:
-            workers.append(with_pip)
-        if not options.no_before:
-            before = former(place / "former")
-            workers.append(ours("ours, before", before, s3, place))
+        workers = [stock, *([whole] if options.pip else [])]
+        if before := former(place / "former"):
+            workers.append(ours("ours before", before, s3, place))
         workers.append(ours("ours", REPO, s3, place))
         for _ in range(options.runs):  # in turns: what slows the machine down slows all of them
             for worker in workers:
-                if worker is not with_pip or not worker.figures:
+                if worker is not whole or not worker.figures:
                     worker.figures.append(run(worker, s3, place))
-        print_table(workers, options)
+    show(workers, options)
 
 
-def ours(name: str, home: Path, s3: str, place: Path) -> Worker:
+def ours(name: str, home: Path, s3: Stub, place: Path) -> Worker:
     """Catch a worker of the executor in a work tree."""
     path = f"{home}/plugins:{home}/snakemake_workflows:{home}"
     head = [
@@ -156,24 +107,11 @@ def ours(name: str, home: Path, s3: str, place: Path) -> Worker:
     return submitted_by(name, sys.executable, head, path, s3, place)
 
 
-def stock_head() -> list[str]:
-    """Return the options of the stock executor; what is not its own is as in our profile."""
-    return [
-        *("--executor", "aws-batch", "--default-storage-provider", "s3"),
-        *("--aws-batch-region", "us-east-1", "--aws-batch-job-queue", "worker"),
-        *("--aws-batch-job-role", "arn:aws:iam::000000000000:role/worker"),
-        *("--jobs", "1000", "--shared-fs-usage", "none", "--rerun-triggers", "mtime"),
-        *("--scheduler", "greedy", "--nolock", "--latency-wait", "5"),
-        *("--default-resources", "mem_mb=2048", "disk_mb=1000", "runtime=120"),
-    ]
-
-
 def submitted_by(
-    name: str, python: str, head: Sequence[str], path: str, s3: str, place: Path
+    name: str, python: str, head: Sequence[str], path: str, s3: Stub, place: Path
 ) -> Worker:
-    """Run a head until it has submitted its first job, end it, and return that job."""
-    slug = "".join(letter for letter in name if letter.isalnum())
-    folder = place / f"head-{slug}"
+    """Run a head until it has submitted its jobs, end it, and return the first of them."""
+    folder = place / name.replace(" ", "-")
     # The stock executor ships what it finds below the working directory, so all is there.
     shutil.copytree(CHAIN / "workflow", folder / "workflow")
     rows = "".join(f"S{number}\tpaired\tR1\t\n" for number in range(SAMPLES))
@@ -183,33 +121,59 @@ def submitted_by(
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     put_reads(s3)
-    batch = Recorder()
-    environment = clean_environment(python, path, s3) | {"AWS_ENDPOINT_URL_BATCH": batch.url}
+    log = folder / "head.log"
     command = [
         *(python, "-m", "snakemake", "--snakefile", "workflow/Snakefile"),
         *("--configfile", "config.yaml", "--default-storage-prefix", f"s3://{BUCKET}"),
-        *(*head, "--", *(f"results/sample=S0/{output}" for output in OUTPUTS)),
+        # Two samples: our executor makes an array job of them.
+        *(*head, "--", *(f"results/sample=S{n}/{output}" for n in (0, 1) for output in OUTPUTS)),
     ]
-    log = folder / "head.log"
-    with log.open("wb") as out:
+    environment = container(python, path, s3)
+    with stubs.batch(s3, "--latency", 0.02) as batch, log.open("wb") as out:
+        at_batch = {"AWS_ENDPOINT_URL_BATCH": batch.url}
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment | at_batch,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
             end = time.monotonic() + ENDED
-            while not (caught := batch.first()):
+            while not (job := first_job(batch)):
                 if process.poll() is not None or time.monotonic() > end:
                     sys.exit(f"{name}: its head submitted nothing:\n{log.read_text()[-3000:]}")
-                time.sleep(0.05)
+                time.sleep(0.1)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    given = clean_environment(python, path, s3) | caught[1]
-    return Worker(name, caught[0], given)
+    given = {pair["name"]: pair["value"] for pair in job["container"].get("environment", [])}
+    if ":" in job["jobId"]:
+        given["AWS_BATCH_JOB_ARRAY_INDEX"] = job["jobId"].rpartition(":")[2]
+    return Worker(name, job["container"]["command"], environment | given)
 
 
-def run(worker: Worker, s3: str, place: Path) -> tuple[float, float, int, int]:
+def first_job(batch: Stub) -> dict[str, Any] | None:
+    """Return a job that was submitted, or the first child of an array."""
+    if not batch.times().get("SubmitJob"):
+        return None
+    client = boto3.client(
+        "batch",
+        endpoint_url=batch.url,
+        region_name="us-east-1",
+        aws_access_key_id="bench",
+        aws_secret_access_key="bench",
+    )
+    filters = [{"name": "JOB_NAME", "values": ["*"]}]
+    parent = client.list_jobs(jobQueue="worker", filters=filters)["jobSummaryList"][-1]
+    child = ":0" if "arrayProperties" in parent else ""
+    (job,) = client.describe_jobs(jobs=[parent["jobId"] + child])["jobs"]
+    return dict(job)
+
+
+def run(worker: Worker, s3: Stub, place: Path) -> tuple[float, float, int, int]:
     """Run a worker in an empty folder, as on a fresh host, and take its figures."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         at = Path(folder)
@@ -222,7 +186,7 @@ def run(worker: Worker, s3: str, place: Path) -> tuple[float, float, int, int]:
             "BENCH_SCRATCH": str(at / "scratch"),
         }
         put_reads(s3)
-        ask(s3, "_reset", method="POST")
+        s3.reset()
         log = at / "log"
         with log.open("wb") as out:
             started = time.time()
@@ -232,50 +196,39 @@ def run(worker: Worker, s3: str, place: Path) -> tuple[float, float, int, int]:
             first = None
             while process.poll() is None:
                 if first is None and mark.exists() and mark.stat().st_size:
-                    first = requests_of(s3)
+                    first = sum(s3.count().values())
                 time.sleep(0.005)
             ended = time.time()
         if process.returncode or first is None:
             sys.exit(f"{worker.name}: failed:\n{' '.join(worker.command)}\n{log.read_text()}")
         tool = float(mark.read_text())
-        return tool - started, ended - started, first, requests_of(s3)
+        return tool - started, ended - started, first, sum(s3.count().values())
 
 
-def put_reads(s3: str) -> None:
-    """Put the sample's reads, and nothing else of it, into the stub."""
-    listed = [f"results/sample=S0/{output}" for output in OUTPUTS]
-    for key in listed:
-        ask(s3, f"{BUCKET}/{key}", method="DELETE")
-    for mate in (1, 2):
-        ask(s3, f"{BUCKET}/raw/sample=S0/R1_{mate}.fastq.gz", b"reads", method="PUT")
+def put_reads(s3: Stub) -> None:
+    """Put the samples' reads, and nothing else of them, into the stub."""
+    for sample in ("S0", "S1"):
+        for output in OUTPUTS:
+            ask(s3, f"{BUCKET}/results/sample={sample}/{output}", method="DELETE")
+        for mate in (1, 2):
+            ask(s3, f"{BUCKET}/raw/sample={sample}/R1_{mate}.fastq.gz", b"reads", method="PUT")
 
 
-def requests_of(s3: str) -> int:
-    """Return how many requests the stub has had since it was reset."""
-    counts = json.loads(ask(s3, "_count"))
-    return sum(counts.get("c", counts).values())
-
-
-def ask(s3: str, path: str, body: bytes | None = None, method: str = "GET") -> bytes:
+def ask(s3: Stub, path: str, body: bytes | None = None, method: str = "GET") -> None:
     """Make a plain request of the stub."""
-    request = urllib.request.Request(f"{s3}/{path}", body, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        content: bytes = answer.read()
-        return content
+    request = urllib.request.Request(f"{s3.url}/{path}", body, method=method)
+    urllib.request.urlopen(request, timeout=10).close()
 
 
-def clean_environment(python: str, path: str, s3: str) -> dict[str, str]:
+def container(python: str, path: str, s3: Stub) -> dict[str, str]:
     """Return the environment of a container: the interpreter first on the path, AWS, no more."""
+    given = stubs.environment(s3)
     return {
+        **{name: value for name, value in given.items() if name.startswith("AWS_")},
         "PATH": f"{Path(python).parent}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": path,
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
-        "AWS_ENDPOINT_URL_S3": s3,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
@@ -285,37 +238,36 @@ def without_pip(command: str) -> str:
     return " && ".join(parts)
 
 
-def former(folder: Path) -> Path:
-    """Unpack the former version."""
-    folder.mkdir()
+def former(folder: Path) -> Path | None:
+    """Unpack the former version, compiled like the image; None in a clone without history."""
     what = [BEFORE, "plugins", "snakemake_workflows"]
-    tree = subprocess.run(["git", "archive", *what], cwd=REPO, check=True, stdout=subprocess.PIPE)
+    tree = subprocess.run(["git", "archive", *what], cwd=REPO, capture_output=True)
+    if tree.returncode:
+        return None
+    folder.mkdir()
     subprocess.run(["tar", "-x", "-C", folder], input=tree.stdout, check=True)
-    # Compiled, like the image.
     subprocess.run([sys.executable, "-m", "compileall", "-q", folder], check=True)
     return folder
 
 
-@contextmanager
-def s3_stub(options: argparse.Namespace) -> Iterator[str]:
-    """Give the address of a stub with the wanted latency, started for this run unless given."""
-    if options.s3:
-        yield options.s3
-        return
-    raise SystemExit("give --s3")
-
-
-def print_table(workers: Sequence[Worker], options: argparse.Namespace) -> None:
+def show(workers: Sequence[Worker], options: argparse.Namespace) -> None:
     """Print the figures, and each as a share of stock's."""
-    print(f"Worker start: medians of {options.runs} runs, {options.latency_ms:.0f} ms a request")
-    print(f"{'':26}{'to its tool':>14}{'share':>8}{'requests':>10}{'in all':>12}{'requests':>10}")
-    whole = workers[0].median(0)
+    table = Table(
+        "Worker start to tool start (goal: at most 40 % of stock's)",
+        *("", "to the tool, s", "of stock's", "requests", "whole job, s", "requests"),
+    )
+    stock = workers[0].median(0)
     for worker in workers:
-        tool, total, first, requests = (worker.median(which) for which in range(4))
-        print(
-            f"{worker.name:26}{tool:>12.2f} s{tool / whole:>8.0%}{first:>10.0f}"
-            f"{total:>10.2f} s{requests:>10.0f}"
-        )
+        tool, whole, first, requests = (worker.median(which) for which in range(4))
+        share = f"{tool / stock:.0%}"
+        table.add(worker.name, f"{tool:.2f}", share, int(first), f"{whole:.2f}", int(requests))
+    table.show(
+        "A chain of 4 rules, 2 inputs, 8 stored outputs, of a run with 1,000 samples; medians of "
+        f"{options.runs} runs in turns, S3 at {options.latency_ms:.0f} ms. Stock: --deploy-sources "
+        "and the job itself, without its pip step unless said. Ours: a child of an array job. "
+        f"Before: commit {BEFORE}. The tool is the chain's first; it and the others work for "
+        f"{TOOL} s."
+    )
 
 
 if __name__ == "__main__":

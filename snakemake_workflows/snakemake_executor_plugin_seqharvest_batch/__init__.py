@@ -1,8 +1,9 @@
 """Snakemake executor plugin `seqharvest-batch`: run jobs on AWS Batch, and find them again."""
 
+from typing import Any
+
 from snakemake_interface_executor_plugins.settings import CommonSettings
 
-from snakemake_executor_plugin_seqharvest_batch.executor import Executor
 from snakemake_executor_plugin_seqharvest_batch.settings import ExecutorSettings
 
 common_settings = CommonSettings(
@@ -18,5 +19,15 @@ common_settings = CommonSettings(
     auto_deploy_default_storage_provider=False,
     init_seconds_before_status_checks=0,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Import the executor when it is asked for: the worker, a module beside it, never does."""
+    if name != "Executor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from snakemake_executor_plugin_seqharvest_batch.executor import Executor
+
+    return Executor
+
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]

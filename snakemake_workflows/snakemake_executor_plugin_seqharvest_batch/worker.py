@@ -4,12 +4,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from snakemake_executor_plugin_seqharvest_batch import records
+from snakemake_executor_plugin_seqharvest_batch import lean, records, usage
 
 LOG_LINES = 25  # of the failed rule's log file; fits the log tail the head asks for
 RULER = "=" * 80
@@ -17,22 +20,43 @@ RULER = "=" * 80
 
 def main(argv: Sequence[str]) -> None:
     """Run `worker BUNDLE_URI [a record's arguments (records.py) | SNAKEMAKE ARGUMENTS…]`."""
-    bundle_uri, *arguments = argv
-    bundle = json.loads(_get(bundle_uri))
-    job = records.read(arguments, _get, os.environ)
-    if job is not None:
-        arguments = job["arguments"]
-    with _working_directory(bundle.get("scratch")):
-        _write(bundle["files"])
-        # Imported late: a bundle that cannot be had should say so at once.
-        from snakemake.cli import main as snakemake
+    # Imported and made here, not in a thread: the storage plugin shares the session's caches.
+    import boto3
 
+    s3 = boto3.client("s3")
+    bundle, job, snakemake = _prepare(s3, *argv)
+    with _working_directory(bundle.get("scratch")), _measured(bundle, job, s3):
+        _write(bundle["files"])
         try:
-            snakemake(["--snakefile", bundle["snakefile"], *arguments, *bundle["arguments"]])
+            snakemake(["--snakefile", bundle["snakefile"], *job["arguments"], *bundle["arguments"]])
         except SystemExit as end:
             if end.code:
                 _show_newest_log()
             raise
+
+
+def _prepare(
+    s3: Any, bundle_uri: str, *arguments: str
+) -> tuple[dict[str, Any], dict[str, Any], Callable[[Sequence[str]], None]]:
+    """Return bundle, record and Snakemake; this is imported while those are on their way."""
+    get = partial(_get, s3)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        bundle = pool.submit(get, bundle_uri)
+        job = pool.submit(records.read, arguments, get, os.environ)
+        snakemake = lean.snakemake()
+        return (
+            json.loads(bundle.result()),
+            job.result() or {"arguments": arguments},
+            snakemake,
+        )
+
+
+def _measured(
+    bundle: Mapping[str, Any], job: Mapping[str, Any], s3: Any
+) -> AbstractContextManager[None]:
+    prefix = bundle.get("usage")
+    uri = usage.uri(prefix, job["name"]) if prefix and "name" in job else None
+    return usage.measured(uri, job.get("about", {}), s3=s3)
 
 
 @contextmanager
@@ -64,12 +88,10 @@ def _show_newest_log() -> None:
         print(f"End of {newest.name}:", RULER, *lines, RULER, sep="\n", flush=True)
 
 
-def _get(uri: str, span: str | None = None) -> bytes:
-    import boto3
-
+def _get(s3: Any, uri: str, span: str | None = None) -> bytes:
     parts = urlsplit(uri)
     part = {"Range": span} if span else {}
-    response = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path[1:], **part)
+    response = s3.get_object(Bucket=parts.netloc, Key=parts.path[1:], **part)
     body: bytes = response["Body"].read()
     return body
 
