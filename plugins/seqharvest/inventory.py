@@ -111,6 +111,7 @@ class _Stock:
         self.stale: Counter[str] = Counter()
         self.folder: Counter[str] = Counter()
         self.read: dict[str, datetime] = {}
+        self._told: dict[tuple[int, int, int, int], list[str]] = {}
 
     def see_reads(self, sample: str, name: str, entry: Entry) -> None:
         """Take in when a sample's newest reads were stored."""
@@ -130,16 +131,24 @@ class _Stock:
             self.stale[sample] |= bit
 
     def flaws(self, sample: str) -> list[str]:
-        """Return what is wrong with a sample's outputs, in their order."""
-        there, empty = self.there[sample], self.empty[sample]
-        stale, folder = self.stale[sample], self.folder[sample]
-        reasons = []
+        """Return what is wrong with a sample's outputs, in their order; not to be changed."""
+        masks = (
+            self.there[sample],
+            self.empty[sample],
+            self.stale[sample],
+            self.folder[sample],
+        )
+        # Thousands of samples lack the same; one list serves them all.
+        if masks not in self._told:
+            self._told[masks] = list(self._reasons(*masks))
+        return self._told[masks]
+
+    def _reasons(self, there: int, empty: int, stale: int, folder: int) -> Iterator[str]:
         for output, bit in self.bits.items():
             if not there & bit:
                 only = " (there is a folder of that name)" if folder & bit else ""
-                reasons.append(f"absent: {output}{only}")
+                yield f"absent: {output}{only}"
             elif empty & bit:
-                reasons.append(f"empty: {output}")
+                yield f"empty: {output}"
             elif stale & bit:
-                reasons.append(f"older than its reads: {output}")
-        return reasons
+                yield f"older than its reads: {output}"
