@@ -164,7 +164,7 @@ class Row:
     label: str
     jobs: int
     failed: int
-    hours: float
+    hours: float  # of the jobs, not of vCPUs
     vcpus: float
     vcpu_share: float
     memory: int
@@ -196,7 +196,7 @@ def _row(label: str, records: Sequence[Mapping[str, Any]]) -> Row:
         disk_peak=max(record["disk"] for record in records),
         disk_share=_mean(_share(each["disk"], each["asked"]["disk"]) for each in records),
         minutes=round(max(need["timeout"] for need in asked) / 60, 1),
-        minutes_peak=round(max(walls) / 60, 1),
+        minutes_peak=round(max(walls) / 60, 2),
         time_share=_mean(_share(r["wall_seconds"], r["asked"]["timeout"]) for r in records),
     )
 

@@ -13,6 +13,7 @@ import pytest
 
 from snakemake_executor_plugin_seqharvest_batch import usage
 from tests.conftest import Aws
+from tests.snakemake_workflows.batch_head import Head
 
 #: Holds 120 MB, writes 30 MB, computes for half a second, in a grandchild.
 HUNGRY = """
@@ -122,3 +123,15 @@ def test_no_records_or_no_bucket_is_no_trouble_for_the_run(aws: Aws, tmp_path: P
     usage.report(aws.client("s3"), "s3://no-such-bucket-here/x", "run", say=said.append)
     assert len(said) == 1
     assert said[0].startswith("No efficiency report: ")
+
+
+def test_a_run_ends_with_what_its_jobs_used(head: Head) -> None:
+    head.prepare("a", "b", seconds=1)
+    code, output = head.run()
+    assert code == 0, output
+    assert "What jobs asked for and what they used of it" in output
+    content = json.loads((head.folder / "efficiency.json").read_text())
+    (row,) = content["rows"]
+    assert (row["label"], row["jobs"], row["failed"], row["memory"]) == ("sample", 2, 0, 150)
+    assert row["minutes_peak"] > 0
+    assert row["memory_peak"] > 50, "Snakemake's own is in it"
