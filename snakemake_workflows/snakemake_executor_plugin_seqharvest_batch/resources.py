@@ -248,15 +248,15 @@ def _no_host(queue: Queue, asked: Resources, rules: str) -> str:
 
 
 def _no_disk(asked: Resources, rules: str, plan: Plan) -> str:
-    remedy = (
-        f"the large-disk queue {plan.large.name} has no host for that either"
-        if plan.large
-        else "lower disk_mb or give --seqharvest-batch-large-disk-queue"
+    queues = [queue for queue in (plan.queue, plan.large) if queue and queue.plans_disk]
+    most = "; ".join(
+        f"a host of {queue.name} has at most {_gib(max(map(queue.scratch_of, queue.hosts)))}"
+        for queue in queues
     )
-    most = max(plan.queue.scratch_of(host) for host in plan.queue.hosts)
+    remedy = "" if plan.large else " or give --seqharvest-batch-large-disk-queue"
     return (
-        f"rule {rules}: no host of queue {plan.queue.name} has {_gib(asked.disk)} of scratch for "
-        f"one job, the most is {_gib(most)}: {remedy}"
+        f"rule {rules}: {_gib(asked.disk)} of scratch for one job is more than any host gives it "
+        f"({most}): lower disk_mb{remedy}"
     )
 
 

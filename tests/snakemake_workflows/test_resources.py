@@ -141,9 +141,14 @@ def test_scratch_that_no_host_has_is_refused_with_rule_and_remedy() -> None:
     with pytest.raises(WorkflowError) as error:
         of_job(job(2, mem_mb=4000, disk_mb=5_000_000), 2000, plan("r5d"))
     assert str(error.value) == (
-        "rule star: no host of queue spot has 4883 GiB of scratch for one job, the most is "
-        "3118 GiB: lower disk_mb or give --seqharvest-batch-large-disk-queue"
+        "rule star: 4883 GiB of scratch for one job is more than any host gives it (a host of spot "
+        "has at most 3118 GiB): lower disk_mb or give --seqharvest-batch-large-disk-queue"
     )
+
+    where = Plan(Queue("spot"), Queue("large", FAMILIES["r5"], scratch=500 * GIB), said.append)
+    filled = [(Resources(2, 4000, disk=400_000), Kind.DISK_FULL)]
+    with pytest.raises(WorkflowError, match="a host of large has at most 465 GiB"):
+        of_job(job(2, mem_mb=4000, disk_mb=400_000), 2000, where, filled)
 
 
 def test_every_rule_that_no_host_can_run_is_named_before_anything_is_submitted() -> None:
