@@ -110,10 +110,10 @@ class Airflow:
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool that counts deferred tasks; one that is there stays as it is."""
+        if self.http.get(f"/api/v2/pools/{name}").status_code == 200:
+            return
         body = {"name": name, "slots": slots, "description": description, "include_deferred": True}
-        reply = self.http.post("/api/v2/pools", json=body)
-        if reply.status_code != 409:
-            self._json(reply)
+        self._json(self.http.post("/api/v2/pools", json=body))
 
     def _wait_for_dag(self, dag: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
