@@ -29,7 +29,14 @@ from botocore.exceptions import ClientError
 from seqharvest import aws, inventory, sample_sheet
 from seqharvest.batch import job_name
 from seqharvest.errors import InputError, SeqharvestError
-from seqharvest.layout import outcome_key, progress_key, release_prefix, result_prefix, uri
+from seqharvest.layout import (
+    outcome_key,
+    progress_key,
+    raw_prefix,
+    release_prefix,
+    result_prefix,
+    uri,
+)
 from seqharvest.progress.record import EVERY_SECONDS, Recorder
 from seqharvest.settings import settings
 from seqharvest.workflows import WORKFLOWS
@@ -38,6 +45,7 @@ log = logging.getLogger(__name__)
 
 TAIL_LINES = 40  # of Snakemake's own log, when it ends without having run a job
 CONFIG, SHEET, FAILURES = "config.yaml", "samples.tsv", "failures.jsonl"
+INVENTORY = "inventory.tsv"
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ def scratch() -> Iterator[Path]:
 
 
 def prepare(manifest: Manifest, folder: Path) -> None:
-    """Write the configuration and the sample sheet that the workflow reads."""
+    """Write the configuration and the sample sheet that the workflow reads, and the inventory."""
     workflow = WORKFLOWS.get(manifest.workflow)
     config = {
         "project": manifest.project,
@@ -187,6 +195,22 @@ def prepare(manifest: Manifest, folder: Path) -> None:
             runs = ",".join(sample.get("runs") or [])
             row = [sample["sample"], sample["layout"], runs, sample.get("strandedness") or ""]
             sheet.writerow(row)
+    names = [sample["sample"] for sample in manifest.samples]
+    lines = inventory_lines(manifest.bucket, manifest.results, manifest.project, names)
+    (folder / INVENTORY).write_text("".join(f"{line}\n" for line in lines))
+
+
+def inventory_lines(
+    bucket: str, results: str, project: str, samples: Sequence[str]
+) -> Iterator[str]:
+    """Yield what the storage plugin is to list before the DAG is built (see its `inventory`).
+
+    The samples' folders of results, each with the reads they must not be older than: so Snakemake
+    and `inventory.complete_samples` agree on what is there.
+    """
+    for sample in samples:
+        folder = uri(bucket, f"{results}/sample={sample}/")
+        yield f"{folder}\t{uri(bucket, raw_prefix(project, sample))}*.fastq.gz"
 
 
 def command(manifest: Manifest) -> list[str]:
@@ -215,6 +239,8 @@ def command(manifest: Manifest) -> list[str]:
         "--seqharvest-batch-scratch-dir": "$SEQHARVEST_SCRATCH",
         "--seqharvest-batch-tags": f"seqharvest:project={manifest.project}",
     }
+    if manifest.target == "samples":
+        options["--storage-seqharvest-s3-inventory"] = INVENTORY
     flat = [str(part) for option in options.items() for part in option]
     return [sys.executable, "-m", "snakemake", *flat, "--", manifest.target]
 
@@ -222,12 +248,10 @@ def command(manifest: Manifest) -> list[str]:
 def run_snakemake(manifest: Manifest, folder: Path) -> Run:
     """Run Snakemake in a folder, its log passed on line by line; SIGTERM ends it and its jobs."""
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    region = aws.client("s3").meta.region_name
     process = subprocess.Popen(
         command(manifest),
         cwd=folder,
-        # The storage plugin takes us-east-1 unless told otherwise.
-        env={**os.environ, "SNAKEMAKE_STORAGE_S3_REGION": region, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -309,7 +333,7 @@ def judge(manifest: Manifest, run: Run) -> dict[str, Any]:
         "jobs": {
             "submitted": run.counts.get("submitted", 0),
             "attached": run.counts.get("attached", 0),
-            "skipped": max(0, wanted - run.counts.get("total", 0)),
+            "skipped": max(0, wanted - run.counts.get("total", 0)) + run.counts.get("skipped", 0),
             "succeeded": run.counts.get("done", 0),
             "failed": run.counts.get("failed", 0),
         },

@@ -58,15 +58,15 @@ def _lines(path: str, text: str) -> Iterator[Line]:
         if not line.strip():
             continue
         words = line.split("\t")  # a key may hold spaces
-        addresses = [address(word) for word in words]
-        folder = addresses[0]
-        if len(words) > 2 or None in addresses or folder is None or not _is_folder(folder):
+        folder, sources = address(words[0]), address(words[1]) if len(words) > 1 else None
+        read = Line(folder, sources) if folder and len(words) == 1 + bool(sources) else None
+        if read is None or not all(map(_is_folder, (read.folder, read.source_folder))):
             raise WorkflowError(
                 f"{path}, line {number}: {line!r} is not `s3://bucket/folder/`, or that, a tab "
                 "and `s3://bucket/sources/*`"
             )
-        yield Line(folder, addresses[1] if len(words) == 2 else None)
+        yield read
 
 
-def _is_folder(folder: Address) -> bool:
-    return folder.key.endswith("/") and folder.key != "/"
+def _is_folder(folder: Address | None) -> bool:
+    return folder is None or (folder.key.endswith("/") and folder.key != "/")

@@ -1,8 +1,6 @@
 """The plugin's settings; their help texts are its manual (`snakemake --help`)."""
 
-# ruff: noqa: UP045 - Snakemake cannot call `str | None`
 from dataclasses import dataclass, field
-from typing import Optional
 
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
@@ -14,8 +12,8 @@ NO_INVENTORY = "-"
 class StorageProviderSettings(StorageProviderSettingsBase):
     """Every `--storage-seqharvest-s3-…` option."""
 
-    inventory: Optional[str] = field(
-        default=None,
+    inventory: str = field(
+        default="",  # not None: then Snakemake would give spawned jobs nothing
         metadata={
             "help": "File that says which folders are listed in bulk before the DAG is built, one "
             "`s3://bucket/folder/` a line. What is not found below them is known to be absent, "

@@ -1,6 +1,7 @@
 """What is known of the objects in S3, from LISTs of whole folders."""
 
 import posixpath
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +9,10 @@ from typing import Any, NamedTuple
 from seqharvest import listing
 from seqharvest.list_pages import Pages
 from snakemake_storage_plugin_seqharvest_s3.inventory import Address, Line
+
+#: So long what `look_again` found absent may be told: longer than a caller takes to ask for ten
+#: thousand jobs, shorter than a job takes on Batch from its submission to its outputs.
+FRESH_SECONDS = 10
 
 
 class Found(NamedTuple):
@@ -35,6 +40,7 @@ class Snapshot:
         self._flat: set[str] = set()  # folders listed without their subfolders
         self._wide: set[str] = set()  # folders of more than one page
         self._absent: set[str] = set()  # told once: see `look_again`
+        self._absent_since = 0.0
 
     def take(self, lines: Sequence[Line]) -> None:
         """List the folders of an inventory and of their sources, all at once."""
@@ -72,7 +78,8 @@ class Snapshot:
             return self._folder(where)
         if path in self._absent:
             self._absent.discard(path)
-            return None
+            if time.monotonic() - self._absent_since < FRESH_SECONDS:
+                return None
         self._list_around(where)
         return self._known.get(path) or self._folder(where)
 
@@ -92,6 +99,7 @@ class Snapshot:
         for path in gone:
             self._known.pop(path, None)
         self._absent = {path for path in gone if f"{path}/" not in self._folders}
+        self._absent_since = time.monotonic()
 
     def is_folder(self, where: Address) -> bool:
         """Whether a thing that was found is a folder of objects rather than an object."""

@@ -25,7 +25,10 @@ from snakemake_interface_storage_plugins.storage_provider import (
 
 from snakemake_storage_plugin_seqharvest_s3 import inventory, transfer
 from snakemake_storage_plugin_seqharvest_s3.inventory import SCHEME, Address
-from snakemake_storage_plugin_seqharvest_s3.settings import NO_INVENTORY
+from snakemake_storage_plugin_seqharvest_s3.settings import (
+    NO_INVENTORY,
+    StorageProviderSettings,
+)
 
 if TYPE_CHECKING:
     from snakemake_storage_plugin_seqharvest_s3.snapshot import Found, Snapshot
@@ -41,6 +44,8 @@ class StoreFailure(RuntimeError):
 
 class StorageProvider(StorageProviderBase):
     """S3 as the workflow sees it: what is known of it, and how to reach it."""
+
+    settings: StorageProviderSettings
 
     def __post_init__(self) -> None:
         """Read the inventory file; S3 itself is asked when the DAG is built."""

@@ -59,7 +59,7 @@ class Head:
             s3.put_object(Bucket=self.aws.bucket, Key=key, Body=b"@r\nA\n+\nI\n")
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        path = f"{REPO}/snakemake_workflows"
+        path = f"{REPO}/plugins:{REPO}/snakemake_workflows"
         return subprocess.Popen(
             [
                 sys.executable,

@@ -4,9 +4,14 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from seqharvest import layout
+from seqharvest import config_defaults, layout
 
-validate(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
+SCHEMA = Path(workflow.basedir) / "schemas/config.schema.yaml"
+
+if workflow.remote_exec:  # the head has validated; a worker starts light
+    config_defaults.fill(config, SCHEMA)
+else:
+    validate(config, SCHEMA)
 
 RELEASE = layout.release_prefix(config["release"])
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -16,7 +21,10 @@ def source_file(where):
     """A key of the data bucket, or an object of another bucket by its s3:// address."""
     if where.startswith(f"s3://{config['bucket']}/"):
         return where.removeprefix(f"s3://{config['bucket']}/")
-    return storage.s3(where) if where.startswith("s3://") else where
+    if not where.startswith("s3://"):
+        return where
+    name = workflow.storage_settings.default_storage_provider
+    return getattr(storage, name or "s3")(where)
 
 
 def input_mb(input):
