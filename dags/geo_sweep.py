@@ -17,15 +17,16 @@ with DAG(
 ### New series in GEO become projects
 
 Each night, the series published in the data interval are resolved to samples and runs at ENA and
-registered; `sample_intake` takes it from there. Registering twice is harmless, so a day can be
-swept again, and a backfill sweeps the past. By hand: a window of days, or a list of accessions.
-The task's log has a table with what became of each series, and why.
+registered; `sample_intake` takes it from there. The window overlaps the day before, for series
+that are listed late. Registering twice is harmless, so a day can be swept again, and a backfill
+over any past range sweeps its days in parallel, at NCBI's pace together. By hand: a window of
+days, or a list of accessions. The task's log has a table with what became of each series, and why.
 """,
     # @daily would give an interval whose start is its end.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=datetime(2008, 1, 1, tzinfo=UTC),  # the first RNA-Seq in GEO
     catchup=False,
-    max_active_runs=1,  # NCBI counts requests by address
+    max_active_runs=16,  # days of a backfill; the archives' clients keep a common pace
     default_args={
         "owner": "seqharvest",
         "retries": 5,
@@ -39,11 +40,18 @@ The task's log has a table with what became of each series, and why.
         "organisms": Param(
             ["Homo sapiens"], type="array", items={"type": "string"}, title="Organisms"
         ),
+        "assays": Param(
+            ["expression profiling by high throughput sequencing"],
+            type="array",
+            items={"type": "string"},
+            title="Assay terms",
+            description="GEO's data set types; a series with one of them is taken.",
+        ),
         "minimum_samples": Param(
             2, type="integer", minimum=1, title="Samples at least", description="Per series."
         ),
         "quota": Param(
-            100, type="integer", minimum=1, title="New projects at most", description="Per sweep."
+            100, type="integer", minimum=1, title="New projects at most", description="Per day."
         ),
         "release": Param(
             None,
@@ -61,7 +69,7 @@ The task's log has a table with what became of each series, and why.
             type=["null", "array"],
             items={"type": "string"},
             title="Accessions",
-            description="Register just these (GSE…, PRJ…, SRP…, ERP…, DRP…), no sweep.",
+            description="Register just these (see the DAG `register`), no sweep.",
         ),
     },
 ) as dag:

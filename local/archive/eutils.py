@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from local.archive.biosample import biosamples
 from local.archive.catalogue import Catalogue
 from local.archive.runinfo import HEADER, runinfo
 from local.archive.series import Run, Series
@@ -91,7 +92,10 @@ class EUtils:
         return _reply("esummary", {"result": result}, ask)
 
     def efetch(self, ask: Parameters, host: str) -> Response:
-        """SraRunInfo CSV of db=sra, by uid, accession or history."""
+        """SraRunInfo CSV of db=sra, by uid, accession or history; BioSamples by accession."""
+        if ask.get("db") == "biosample":
+            wanted = {part.strip() for part in ask.get("id", "").split(",")}
+            return Response(biosamples(self.catalogue, wanted), media_type="text/xml")
         if ask.get("db") != "sra" or ask.get("rettype") != "runinfo":
             return _problem("efetch", "this archive fetches db=sra with rettype=runinfo only")
         documents = self._documents("sra")

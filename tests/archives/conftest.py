@@ -121,6 +121,7 @@ def _bind(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
     server = ArchiveServer()
     monkeypatch.setenv("SEQHARVEST_EUTILS_URL", f"{server.url}/eutils")
+    monkeypatch.setenv("SEQHARVEST_GEO_URL", f"{server.url}/geo")
     monkeypatch.setenv("SEQHARVEST_ENA_PORTAL_URL", f"{server.url}/portal")
     monkeypatch.setenv("SEQHARVEST_SRA_URL", server.url)
     monkeypatch.setenv("SEQHARVEST_ENA_FASTQ_SCHEME", "http")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,19 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqharvest.archives import ena, geo
+from seqharvest.archives import biosample, ena, eutils, geo, http, runinfo, soft
 from seqharvest.archives.http import ArchiveClient, NcbiSpacing, Patience, retry_after
 from seqharvest.errors import ArchiveError
+from seqharvest.settings import settings
 
 from .conftest import DATA, ArchiveServer, Reply
 
 ERRORS = json.loads((DATA / "api/errors/index.json").read_text()) if DATA.is_dir() else []
 EMPTY = b'{"esearchresult":{"count":"0","idlist":[]}}'
-ONE = b'{"esearchresult":{"count":"1","idlist":["200000001"]}}'
+ONE = b'{"esearchresult":{"count":"1","webenv":"MCID_1","querykey":"1","idlist":[]}}'
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error["file"])
-@pytest.mark.parametrize("service", ["search", "summary", "ena"])
+@pytest.mark.parametrize("service", ["search", "summary", "ena", "runinfo", "biosample", "geo"])
 def test_no_error_body_is_taken_for_no_results(
     error: dict[str, str | int],
     service: str,
@@ -39,13 +43,17 @@ def test_no_error_body_is_taken_for_no_results(
         {"Content-Type": str(error["content_type"])},
     )
     archive.serve("/eutils/esearch.fcgi", reply if service == "search" else Reply(ONE))
-    archive.serve("/eutils/esummary.fcgi", reply)
-    archive.serve("/portal/filereport", reply)
+    for path in ("/eutils/esummary.fcgi", "/eutils/efetch.fcgi", "/portal/filereport", "/geo"):
+        archive.serve(path, reply)
+    today = datetime.now(UTC).date()
+    ask = {
+        "ena": lambda: ena.runs("SRP000001", client),
+        "runinfo": lambda: runinfo.runs("SRP000001", client),
+        "biosample": lambda: biosample.attributes(["SAMN1"], client),
+        "geo": lambda: soft.samples("GSE1", client),
+    }
     with pytest.raises(ArchiveError):
-        if service == "ena":
-            ena.runs("SRP000001", client)
-        else:
-            geo.search(datetime.now(UTC).date(), datetime.now(UTC).date(), [], client)
+        ask.get(service, lambda: geo.search(today, today, [], client))()
 
 
 def test_an_honest_empty_result_is_not_an_error(
@@ -131,6 +139,47 @@ def test_parallel_tasks_share_the_pace(tmp_path: Path) -> None:
 def test_retry_after_as_a_date() -> None:
     soon = datetime.now(UTC) + timedelta(seconds=30)
     assert 28 < (retry_after(format_datetime(soon, usegmt=True)) or 0) <= 30
+
+
+def test_processes_share_the_pace_too(tmp_path: Path) -> None:
+    turn = (
+        "import sys; from pathlib import Path; from seqharvest.archives.http import NcbiSpacing\n"
+        "spacing = NcbiSpacing(Path(sys.argv[1]), has_key=False)\n"
+        "for _ in range(2): spacing()"
+    )
+    command = [sys.executable, "-c", turn, str(tmp_path)]
+    paths = {**os.environ, "PYTHONPATH": str(Path(http.__file__).parents[2])}
+    started = time.monotonic()
+    tasks = [subprocess.Popen(command, env=paths) for _ in range(3)]
+    assert [task.wait(60) for task in tasks] == [0, 0, 0]
+    # 6 requests of 3 processes at 3 a second; the first waits for nobody.
+    assert time.monotonic() - started >= 5 * 0.35
+
+
+def test_a_machine_may_have_a_share_of_the_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQHARVEST_NCBI_RATE", "0.5")
+    settings.cache_clear()
+    try:
+        assert NcbiSpacing(tmp_path, has_key=True).gap == pytest.approx(2.1)
+    finally:
+        settings.cache_clear()
+
+
+def test_a_forgotten_history_is_searched_again(
+    archive: ArchiveServer, client: ArchiveClient
+) -> None:
+    archive.serve("/eutils/esearch.fcgi", Reply(ONE))
+    lost = Reply(b'{"esummaryresult":["Unable to obtain query #1"]}')
+    entry = b'{"result":{"uids":["200000001"],"200000001":{"accession":"GSE1","entrytype":"GSE"}}}'
+    archive.serve("/eutils/esummary.fcgi", lost, Reply(entry))
+    today = datetime.now(UTC).date()
+    assert [found.accession for found in geo.search(today, today, [], client)] == ["GSE1"]
+    archive.serve("/eutils/esummary.fcgi", lost)
+    with pytest.raises(eutils.ForgottenError):
+        geo.search(today, today, [], client)
+    assert client.asked == {"esearch.fcgi": 4, "esummary.fcgi": 4}
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from tests.dags.bag import DAGS, bag, task
 
-ALL = ["geo_sweep", "reference_build", "rnaseq_project", "sample_intake"]
+ALL = ["geo_sweep", "reference_build", "register", "rnaseq_project", "sample_intake"]
 HEAVY = ["boto3", "botocore", "pyarrow", "numpy", "snakemake", "multiqc", "polars", "pandas"]
 LOOK = f"""
 import runpy, sys, json

@@ -13,6 +13,26 @@ from seqharvest.errors import ArchiveError
 from seqharvest.settings import settings
 
 RUN = re.compile(r"[SED]RR\d+")
+# Kept as given with each run; the rest of FIELDS has a place of its own in Run.
+METADATA = (
+    "sample_title",
+    "sample_description",
+    "experiment_title",
+    "sample_alias",
+    "experiment_alias",
+    "study_title",
+    "study_alias",
+    "library_name",
+    "library_construction_protocol",
+    "tissue_type",
+    "cell_line",
+    "cell_type",
+    "strain",
+    "sex",
+    "dev_stage",
+    "instrument_model",
+    "first_public",
+)
 FIELDS = (
     "run_accession",
     "experiment_accession",
@@ -31,27 +51,9 @@ FIELDS = (
     "sra_ftp",
     "sra_md5",
     "sra_bytes",
-    "sample_title",
-    "experiment_title",
     "scientific_name",
     "tax_id",
-    "sample_alias",
-    "experiment_alias",
-    "sample_description",
-    "study_title",
-    "instrument_model",
-    "first_public",
-)
-# Kept as given with each run; the rest of FIELDS has a place of its own in Run.
-METADATA = (
-    "sample_title",
-    "sample_description",
-    "experiment_title",
-    "sample_alias",
-    "experiment_alias",
-    "study_title",
-    "instrument_model",
-    "first_public",
+    *METADATA,
 )
 
 

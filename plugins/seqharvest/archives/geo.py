@@ -1,54 +1,55 @@
-"""Finds GEO series through NCBI E-utilities: by date for a sweep, or one by its accession."""
+"""Finds GEO series through NCBI E-utilities: by date for a sweep, or by their accessions."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import httpx
 
-from seqharvest.archives.http import ArchiveClient, NcbiSpacing, PassingError, snippet
+from seqharvest.archives import eutils, soft
+from seqharvest.archives.eutils import is_number, ncbi_client
+from seqharvest.archives.http import ArchiveClient, PassingError
 from seqharvest.archives.model import Series
 from seqharvest.errors import ArchiveError, InputError
-from seqharvest.settings import settings
 
 log = logging.getLogger(__name__)
 
-ASSAY = "expression profiling by high throughput sequencing"
-# ESearch gives up to 10,000 ids a reply; 500 keep replies small enough to lose without grief.
-SEARCH_PAGE = 500
-# ESummary ids travel in the address; 200 of 9 digits stay below 2,083 characters.
-SUMMARY_BATCH = 200
+ASSAYS = ("expression profiling by high throughput sequencing",)
+# ESummary takes 500 uids as JSON; 200 keep replies small enough to lose without grief.
+SUMMARY_PAGE = 200
 # GEO numbers its series' uids from here: uid 200110004 is GSE110004.
 SERIES_UID = 200_000_000
-GSE = re.compile(r"GSE\d+")
-GSM = re.compile(r"GSM\d+")
+# Accessions of one search term; they travel in the address.
+ACCESSIONS = 50
+GSE = re.compile(r"GSE\d{1,9}")
+GSM = re.compile(r"GSM\d{1,9}")
 STUDY = re.compile(r"[SED]RP\d+|PRJ[A-Z]{2}\d+")
-
-
-def ncbi_client() -> ArchiveClient:
-    """Return a client that keeps NCBI's pace."""
-    return ArchiveClient(spacing=NcbiSpacing())
+EXPERIMENT = re.compile(r"[SED]RX\d+")
+# GEO writes this sentence itself, into every superseries.
+SUPERSERIES = re.compile(r"\s*this superseries is composed of the", re.IGNORECASE)
 
 
 def search(
-    start: date, end: date, organisms: Sequence[str], client: ArchiveClient | None = None
+    start: date,
+    end: date,
+    organisms: Sequence[str],
+    client: ArchiveClient | None = None,
+    assays: Sequence[str] = ASSAYS,
 ) -> list[Series]:
-    """Return the RNA-seq series published from `start` to `end`, both included.
+    """Return the series published from `start` to `end`, both included, of one of the assays.
 
     A series NCBI lists but cannot describe comes back with `problem` set. Raises `ArchiveError`
     when NCBI fails or its pages do not add up; an empty list means there are none.
     """
     if client is None:
         with ncbi_client() as own:
-            return search(start, end, organisms, own)
-    uids = list(_search_uids(_sweep_term(start, end, organisms), client))
-    return [series for series in _summaries(uids, client) if series is not None]
+            return search(start, end, organisms, own, assays)
+    return _find(_sweep_term(start, end, organisms, assays), client)
 
 
 def series(gse: str, client: ArchiveClient | None = None) -> Series:
@@ -61,152 +62,154 @@ def series(gse: str, client: ArchiveClient | None = None) -> Series:
     if client is None:
         with ncbi_client() as own:
             return series(gse, own)
-    uids = list(_search_uids(f"{gse}[ACCN] AND gse[ETYP]", client))
-    for found in _summaries(uids, client):
-        if found is not None and found.accession == gse:
-            if found.problem:
-                raise ArchiveError(f"NCBI cannot describe {gse}: {found.problem}", "retry later")
-            return found
-    raise InputError(f"GEO has no series {gse}", "check the accession; it may not be public yet")
+    (found,) = several([gse], client)
+    if not found.problem:
+        return found
+    if found.problem == NOT_FOUND:
+        raise InputError(
+            f"GEO has no series {gse}", "check the accession; it may not be public yet"
+        )
+    raise ArchiveError(f"NCBI cannot describe {gse}: {found.problem}", "retry later")
 
 
-def _sweep_term(start: date, end: date, organisms: Sequence[str]) -> str:
-    parts = ["gse[ETYP]", f'"{ASSAY}"[DataSet Type]', f"{start:%Y/%m/%d}:{end:%Y/%m/%d}[PDAT]"]
-    if organisms:
-        names = " OR ".join(f'"{name}"[Organism]' for name in organisms)
-        parts.append(f"({names})")
+NOT_FOUND = "GEO does not find it; it may not be public yet"
+
+
+def several(accessions: Sequence[str], client: ArchiveClient) -> list[Series]:
+    """Return a series for each accession, with `problem` set where GEO has none to show."""
+    known: dict[str, Series] = {}
+    for first in range(0, len(accessions), ACCESSIONS):
+        part = accessions[first : first + ACCESSIONS]
+        term = " OR ".join(f"{gse}[ACCN]" for gse in part)
+        known |= {found.accession: found for found in _find(f"({term}) AND gse[ETYP]", client)}
+    return [known.get(gse) or Series(gse, problem=NOT_FOUND) for gse in accessions]
+
+
+def subseries(found: Series, client: ArchiveClient) -> tuple[str, ...]:
+    """Return the series that a superseries consists of; raises `ArchiveError` if none is told."""
+    children = found.subseries or soft.subseries(found.accession, client)
+    if not children:
+        raise ArchiveError(
+            f"GEO says {found.accession} is a superseries, but not of which series",
+            "register its subseries by hand",
+        )
+    return children
+
+
+def sample(gsm: str, client: ArchiveClient) -> tuple[str, tuple[str, ...]]:
+    """Return a GEO sample's SRA experiment ("" if none is told) and the series it belongs to.
+
+    Raises `InputError` when GEO has no such sample, `ArchiveError` when NCBI fails.
+    """
+    term = f"{gsm}[ACCN] AND gsm[ETYP]"
+    for entry in _entries(term, client):
+        if entry.get("accession") == gsm:
+            related = [name for name in _related(entry) if EXPERIMENT.fullmatch(name)]
+            numbers = re.findall(r"\d{1,9}", str(entry.get("gse", "")))
+            return (related[0] if related else ""), tuple(f"GSE{number}" for number in numbers)
+    raise InputError(f"GEO has no sample {gsm}", "check the accession; it may not be public yet")
+
+
+def _sweep_term(start: date, end: date, organisms: Sequence[str], assays: Sequence[str]) -> str:
+    parts = ["gse[ETYP]", f"{start:%Y/%m/%d}:{end:%Y/%m/%d}[PDAT]"]
+    for field, wanted in (("DataSet Type", assays), ("Organism", organisms)):
+        # A quote cannot be escaped in a term.
+        names = [f'"{name.replace(chr(34), " ").strip()}"[{field}]' for name in wanted]
+        if names:
+            parts.append(f"({' OR '.join(names)})")
     return " AND ".join(parts)
 
 
-def _search_uids(term: str, client: ArchiveClient) -> Iterator[str]:
-    """Yield every uid of a search once; raises `ArchiveError` when pages do not reach the count."""
-    seen: set[str] = set()
-    place, total = 0, 1
-    while place < total:
-        page = {"term": term, "retstart": str(place), "retmax": str(SEARCH_PAGE)}
-        total, uids = _ask("esearch", page, parse_search, client)
-        if not uids and place < total:
-            raise ArchiveError(
-                f"NCBI's search counts {total} series but stops after {len(seen)}: {term}",
-                "run the sweep of these days again",
-            )
-        yield from (uid for uid in uids if uid not in seen)
-        seen.update(uids)
-        place += len(uids)
+def _find(term: str, client: ArchiveClient) -> list[Series]:
+    found = [_series(str(entry["uid"]), entry) for entry in _entries(term, client)]
+    unique = {each.accession: each for each in found if each is not None}
+    return list(unique.values())
 
 
-def _summaries(uids: Sequence[str], client: ArchiveClient) -> Iterator[Series | None]:
-    for first in range(0, len(uids), SUMMARY_BATCH):
-        batch = uids[first : first + SUMMARY_BATCH]
-        parameters = {"id": ",".join(batch)}
-        found = _ask("esummary", parameters, lambda body, b=batch: parse_summaries(body, b), client)
-        yield from found
+def _entries(term: str, client: ArchiveClient) -> list[dict[str, Any]]:
+    """Return the summaries a term finds; each has its `uid`."""
+    pages = eutils.everything(
+        "gds", term, "esummary", client, _read, size=SUMMARY_PAGE, parameters={"retmode": "json"}
+    )
+    return [entry for page in pages for entry in page]
 
 
-def _ask(tool: str, parameters: Mapping[str, str], parse: Any, client: ArchiveClient) -> Any:
-    """Ask an E-utility about db=gds; `parse` gets the checked JSON."""
-    known = settings()
-    identity = {
-        "tool": known.ncbi_tool,
-        "email": known.ncbi_email,
-        "api_key": known.ncbi_api_key,
-    }
-    query = {"db": "gds", "retmode": "json", **parameters}
-    query |= {name: value for name, value in identity.items() if value}
-
-    def read(response: httpx.Response) -> Any:
-        return parse(check_reply(response.content))
-
-    return client.get(f"{known.eutils_url}/{tool}.fcgi", query, read)
+def _read(response: httpx.Response, expected: int) -> list[dict[str, Any]]:
+    entries = parse_summaries(eutils.check_reply(response.content))
+    if len(entries) != expected:
+        raise PassingError(f"NCBI's page has {len(entries)} of {expected} summaries")
+    return entries
 
 
-def check_reply(body: bytes) -> dict[str, Any]:
-    """Return an E-utilities JSON reply; raises `PassingError` for an error in its place.
-
-    NCBI reports most failures with HTTP 200: as `error`, as `ERROR` in the search result, or as
-    a list of texts where the summaries should be.
-    """
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise PassingError(f"NCBI's reply is not JSON: {snippet(body)}") from error
-    if not isinstance(reply, dict):
-        raise PassingError(f"NCBI's reply is not an object: {snippet(body)}")
-    found = reply.get("esearchresult")
-    problems = [reply.get("error"), reply.get("esummaryresult")]
-    if isinstance(found, dict):
-        problems.append(found.get("ERROR"))
-    for problem in filter(None, problems):
-        text = "; ".join(map(str, problem)) if isinstance(problem, list) else str(problem)
-        raise PassingError(f"NCBI answered with an error: {snippet(text.encode(), 300)}")
-    return reply
-
-
-def parse_search(reply: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Return the search's total count and this page's uids; raises `ArchiveError`."""
-    result = reply.get("esearchresult")
-    if not isinstance(result, dict):
-        raise PassingError(f"NCBI's reply has no esearchresult: {str(reply)[:160]}")
-    count, uids = result.get("count"), result.get("idlist")
-    if not isinstance(uids, list) or not all(_is_number(uid) for uid in uids):
-        raise PassingError(f"NCBI's idlist is not a list of uids: {str(uids)[:160]}")
-    if not _is_number(count):
-        raise PassingError(f"NCBI's count is not a number: {str(count)[:160]}")
-    return int(str(count)), [str(uid) for uid in uids]
-
-
-def parse_summaries(reply: Mapping[str, Any], uids: Sequence[str]) -> list[Series | None]:
-    """Return a series for each uid asked for, `None` for an entry that is not a series.
+def parse_summaries(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the summary of each uid of a reply; one that NCBI could not make has an `error`.
 
     Raises `ArchiveError` when the reply is not a list of summaries.
     """
     result = reply.get("result")
     if not isinstance(result, dict):
         raise PassingError(f"NCBI's reply has no result: {str(reply)[:160]}")
-    return [_series(uid, result.get(uid)) for uid in uids]
+    uids = result.get("uids")
+    if not isinstance(uids, list) or not all(is_number(uid) for uid in uids):
+        raise PassingError(f"NCBI's uids are not a list of numbers: {str(uids)[:160]}")
+    absent = {"error": "NCBI left it out of its summaries"}
+    entries = {str(uid): result.get(str(uid)) for uid in uids}
+    return [
+        {**(entry if isinstance(entry, dict) else absent), "uid": uid}
+        for uid, entry in entries.items()
+    ]
 
 
-def _series(uid: str, entry: Any) -> Series | None:
-    number = int(uid) - SERIES_UID
-    # Platforms are 1…, samples 3…; only 2… are series, and only these may stand in for themselves.
-    guess = Series(accession=f"GSE{number}") if 0 < number < SERIES_UID // 2 else None
-    if not isinstance(entry, dict):
-        return guess and replace(guess, problem="NCBI left it out of its summaries")
+def _series(uid: str, entry: Mapping[str, Any]) -> Series | None:
+    """Return a summary's series; `None` for a platform, a sample or a dataset."""
     if entry.get("error"):
+        number = int(uid) - SERIES_UID
+        # Platforms are 1…, samples 3…; only 2… are series, and only these may stand in.
+        guess = Series(f"GSE{number}") if 0 < number < SERIES_UID // 2 else None
         return guess and replace(guess, problem=str(entry["error"])[:300])
     accession = str(entry.get("accession", ""))
     if entry.get("entrytype") != "GSE" or not GSE.fullmatch(accession):
         return None
-    samples = entry.get("samples")
-    names = [str(s.get("accession", "")) for s in _objects(samples)]
+    names = [str(s.get("accession", "")) for s in _objects(entry.get("samples"))]
     count = entry.get("n_samples")
+    summary, children = str(entry.get("summary", "")), _subseries(entry)
     return Series(
         accession=accession,
         title=str(entry.get("title", "")),
-        summary=str(entry.get("summary", "")),
+        summary=summary,
         organism=str(entry.get("taxon", "")),
+        kind=str(entry.get("gdstype", "")),
         published=str(entry.get("pdat", "")).replace("/", "-"),
         samples=tuple(name for name in names if GSM.fullmatch(name)),
-        sample_count=int(str(count)) if _is_number(count) else len(names),
+        sample_count=int(str(count)) if is_number(count) else len(names),
         studies=_studies(entry),
+        superseries=bool(children or SUPERSERIES.match(summary)),
+        subseries=children,
     )
 
 
 def _studies(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return where the runs are: SRA relations first, they are this series' own."""
-    related = [
+    names = (*_related(entry), str(entry.get("bioproject", "")))
+    return tuple(dict.fromkeys(name for name in names if STUDY.fullmatch(name)))
+
+
+def _related(entry: Mapping[str, Any]) -> list[str]:
+    return [
         str(relation.get("targetobject", ""))
         for relation in _objects(entry.get("extrelations"))
         if relation.get("relationtype") == "SRA"
     ]
-    found = [name for name in (*related, str(entry.get("bioproject", ""))) if STUDY.fullmatch(name)]
-    return tuple(dict.fromkeys(found))
+
+
+def _subseries(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    named = [
+        str(relation.get("targetobject", ""))
+        for relation in _objects(entry.get("relations"))
+        if str(relation.get("relationtype", "")).lower().startswith("superseries of")
+    ]
+    return tuple(dict.fromkeys(name for name in named if GSE.fullmatch(name)))
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:
     return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
-
-
-def _is_number(value: Any) -> bool:
-    text = str(value)
-    return text.isascii() and text.isdecimal() and len(text) < 16

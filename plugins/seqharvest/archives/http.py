@@ -8,6 +8,7 @@ import os
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Patience:
 class ArchiveClient:
     """An HTTP client that returns an answer that parses, or raises `ArchiveError`.
 
-    `spacing` is called before each request and waits for this service's turn.
+    `spacing` is called before each request and waits for this service's turn; `asked` counts the
+    requests by service (the last part of their path).
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ArchiveClient:
     ) -> None:
         self.patience = patience or Patience()
         self.spacing = spacing
+        self.asked: Counter[str] = Counter()
         self._client = httpx.Client(
             timeout=self.patience.timeout,
             follow_redirects=True,
@@ -106,6 +109,7 @@ class ArchiveClient:
         self, url: str, params: Mapping[str, str], parse: Callable[[httpx.Response], Answer]
     ) -> Answer:
         self.spacing()
+        self.asked[url.rpartition("/")[2]] += 1
         where = describe(url, params)
         try:
             response = self._client.get(url, params=dict(params))
@@ -199,13 +203,15 @@ class NcbiSpacing:
     """Keeps this machine's processes together below NCBI's limit of requests a second.
 
     NCBI allows 3 a second, and 10 with an API key. The turn is a time stamp in a locked file, so
-    parallel tasks on one worker share it; several workers need a pool or an API key each.
+    all tasks and processes of a machine share it; several machines get a share each by the
+    setting `ncbi_rate`, and what slips through is caught by Retry-After.
     """
 
     def __init__(self, folder: Path | None = None, has_key: bool | None = None) -> None:
         key = bool(settings().ncbi_api_key) if has_key is None else has_key
+        rate = settings().ncbi_rate or (10 if key else 3)
         # 5 % below the limit, for NCBI counts on its own clock.
-        self.gap = 1.05 / (10 if key else 3)
+        self.gap = 1.05 / rate
         self.path = (folder or Path(tempfile.gettempdir())) / f"seqharvest-ncbi-{os.getuid()}"
 
     def __call__(self) -> None:

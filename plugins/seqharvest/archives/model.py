@@ -35,7 +35,8 @@ class Run:
     fastq: tuple[FastqFile, ...] = ()
     sra_url: str = ""
     sra_md5: str = ""
-    sra_size: int = 0  # bytes
+    sra_size: int = 0  # bytes, exact
+    sra_mb: int = 0  # NCBI's size_MB: to plan with, not to check against
     title: str = ""
     organism: str = ""
     taxid: int = 0
@@ -43,7 +44,15 @@ class Run:
     source: str = ""
     selection: str = ""
     platform: str = ""
+    controlled: str = ""  # who controls the access, such as a dbGaP study; empty when public
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The accessions of the run and of what it belongs to."""
+        told = (self.metadata.get(key, "") for key in ("sra_study", "sra_sample", "sample_alias"))
+        own = (self.accession, self.experiment, self.biosample, self.study)
+        return frozenset(filter(None, (*own, *told)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as manifests and the registry keep them."""
@@ -71,17 +80,14 @@ class Series:
     title: str = ""
     summary: str = ""
     organism: str = ""
-    taxid: int = 0
+    kind: str = ""  # the data set types, joined by "; "
     published: str = ""  # YYYY-MM-DD
     samples: tuple[str, ...] = ()  # GSM…; NCBI may list fewer than it counts
     sample_count: int = 0
     studies: tuple[str, ...] = ()  # SRP…, then PRJ…: where its runs may be found
+    superseries: bool = False
+    subseries: tuple[str, ...] = ()  # of a superseries, where the summary names them
     problem: str = ""
-
-    @property
-    def study(self) -> str:
-        """The study whose runs are this series', or an empty string."""
-        return self.studies[0] if self.studies else ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ class ResolvedSample:
     layout: str
     runs: tuple[Run, ...]
     title: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
+    taxid: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)  # as given
+    harmonised: dict[str, str] = field(default_factory=dict)  # the same in our words
 
 
 @dataclass(frozen=True)
@@ -107,3 +115,5 @@ class ResolvedProject:
     study: str = ""
     samples: tuple[ResolvedSample, ...] = ()
     left_out: tuple[dict[str, str], ...] = ()  # {"run", "reason"}
+    controlled: str = ""  # who controls the access to all of its runs; empty when not so
+    problem: str = ""  # why its samples' metadata is not complete

@@ -5,173 +5,95 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
-from seqharvest.archives import ena, geo
+from seqharvest.archives import ena, geo, runinfo
+from seqharvest.archives.assay import unfit
+from seqharvest.archives.attributes import gsm
+from seqharvest.archives.eutils import ncbi_client
 from seqharvest.archives.http import ArchiveClient, NoContentError
 from seqharvest.archives.model import ResolvedProject, ResolvedSample, Run, Series
 from seqharvest.errors import ArchiveError, InputError
-from seqharvest.settings import settings
 
 log = logging.getLogger(__name__)
 
 STUDY = geo.STUDY
-EXPERIMENT = re.compile(r"[SED]RX\d+")
+EXPERIMENT = geo.EXPERIMENT
 BIOSAMPLE = re.compile(r"SAM[NED][A-Z]?\d+|[SED]RS\d+")
 
-# Short-read platforms: STAR and salmon as we run them are wrong for long reads.
-SHORT_READ_PLATFORMS = frozenset({"ILLUMINA", "BGISEQ", "DNBSEQ", "ELEMENT", "ULTIMA"})
-# Below this mean length a read rarely spans a junction: small-RNA libraries, mostly.
-SHORTEST_READ = 30
-# A DynamoDB item holds 400 KB; a reason takes about 100 bytes.
-MOST_LEFT_OUT = 1000
+
+@dataclass(frozen=True)
+class Archives:
+    """The clients of the archives; days of a sweep and accessions of a list share them."""
+
+    ncbi: ArchiveClient
+    portal: ArchiveClient
+
+    @property
+    def asked(self) -> str:
+        """How many requests were made, by service."""
+        counts = self.ncbi.asked + self.portal.asked
+        parts = [f"{name} {count}" for name, count in sorted(counts.items())]
+        return f"{counts.total()} requests ({', '.join(parts) or 'none'})"
 
 
-class ProjectRegistry(Protocol):
-    """What registering needs of `seqharvest.registry.Registry`."""
-
-    def register_project(
-        self, project: str, *, by: str, source: str, title: str, organism: str, **fields: Any
-    ) -> bool:
-        """Return True when the project is new."""
-
-    def register_sample(
-        self,
-        project: str,
-        sample: str,
-        *,
-        by: str,
-        layout: str,
-        runs: list[dict[str, Any]],
-        **fields: Any,
-    ) -> bool:
-        """Return True when the sample is new."""
-
-    def move_project(
-        self, project: str, to: str, *, by: str, why: str = "", **fields: Any
-    ) -> Mapping[str, Any]:
-        """Move the project to another state."""
+@contextmanager
+def open_archives() -> Iterator[Archives]:
+    """Give clients for NCBI, at its pace, and for ENA's portal."""
+    with ncbi_client() as ncbi, ArchiveClient() as portal:
+        yield Archives(ncbi, portal)
 
 
-def resolve(
-    accession: str,
-    *,
-    ncbi: ArchiveClient | None = None,
-    portal: ArchiveClient | None = None,
-) -> ResolvedProject:
-    """Look an accession up: a GEO series, a study, a biosample, an experiment or a run.
+def resolve(accession: str, archives: Archives) -> ResolvedProject:
+    """Look up a GEO series or sample, a study, a biosample, an experiment or a run.
 
     A run stands for its whole experiment, since an experiment is one sample. Raises `InputError`
     when the accession is unknown or malformed, `ArchiveError` when an archive fails.
     """
     accession = accession.strip()
     if geo.GSE.fullmatch(accession):
-        return resolve_series(geo.series(accession, ncbi), portal)
+        return resolve_series(geo.series(accession, archives.ncbi), archives)
+    if geo.GSM.fullmatch(accession):
+        return _geo_sample(accession, archives)
     if STUDY.fullmatch(accession):
-        return _project(accession, "ena", _known_runs(accession, portal))
+        return _project(accession, "ena", _known_runs(accession, archives))
     if ena.RUN.fullmatch(accession):
-        accession = _known_runs(accession, portal)[0].experiment or accession
+        accession = _known_runs(accession, archives)[0].experiment or accession
     elif not (EXPERIMENT.fullmatch(accession) or BIOSAMPLE.fullmatch(accession)):
         raise InputError(
             f"{accession[:80]!r} is not an accession that can be resolved",
-            "give a GEO series (GSE…), a study (PRJ…, SRP…, ERP…, DRP…), a sample (SAM…, SRS…),"
-            " an experiment (SRX…) or a run (SRR…)",
+            "give a GEO series or sample (GSE…, GSM…), a study (PRJ…, SRP…, ERP…, DRP…), a sample"
+            " (SAM…, SRS…), an experiment (SRX…) or a run (SRR…)",
         )
-    runs = _known_runs(accession, portal)
+    runs = _known_runs(accession, archives)
     return _project(runs[0].study or accession, "ena", runs)
 
 
-def resolve_series(series: Series, portal: ArchiveClient | None = None) -> ResolvedProject:
-    """Resolve a series that GEO described; raises as `resolve` does."""
+def resolve_series(
+    series: Series, archives: Archives, organisms: Sequence[str] = ()
+) -> ResolvedProject:
+    """Resolve a series that GEO described, but no superseries; raises as `resolve` does.
+
+    Runs of other than the wanted organisms are left out; without organisms, all are wanted.
+    """
     if series.problem:
         raise ArchiveError(f"NCBI cannot describe {series.accession}: {series.problem}")
-    if not series.studies:
+    study, runs = _from_ena(series, archives)
+    if _wants_second_source(series, runs):
+        theirs = _from_sra(series, study, archives)
+        runs = runinfo.reconcile(runs, theirs)
+        study = study or next((run.study for run in runs), "")
+    if not runs:
+        named = " and ".join(series.studies) or "no study"
         raise ArchiveError(
-            f"GEO relates {series.accession} to no SRA study and no BioProject",
-            "register its study (SRP… or PRJ…) by hand",
+            f"neither ENA nor NCBI has a public run of {series.accession}; GEO names {named}",
+            "it may not be mirrored yet: register it again in some days, or its study (SRP…, PRJ…)"
+            " by hand",
         )
-    for study in series.studies:
-        try:
-            runs = ena.runs(study, portal)
-        except NoContentError as error:
-            log.warning("series %s: %s", series.accession, error)
-            continue
-        if runs:
-            return _series_project(series, study, runs)
-    raise ArchiveError(
-        f"ENA has no public run of {' or '.join(series.studies)}, the study of {series.accession}",
-        "they may be under controlled access (dbGaP), or not mirrored yet: register it again"
-        " in some days",
-    )
-
-
-def register(
-    registry: ProjectRegistry,
-    accession: str,
-    by: str,
-    *,
-    release: str = "",
-    ncbi: ArchiveClient | None = None,
-    portal: ArchiveClient | None = None,
-) -> dict[str, Any]:
-    """Resolve an accession and register what it stands for; doing it again adds what is new.
-
-    Returns {"project", "new_project", "new_samples", "samples", "left_out"}. Raises `InputError`
-    for an unknown accession or one without RNA-Seq, `ArchiveError` when an archive fails.
-    """
-    found = resolve(accession, ncbi=ncbi, portal=portal)
-    if not found.samples:
-        raise InputError(
-            f"{accession} has no RNA-Seq run to take: {reasons(found.left_out)}",
-            "register an accession that holds bulk short-read RNA-Seq",
-        )
-    return register_resolved(registry, found, by, release)
-
-
-def register_resolved(
-    registry: ProjectRegistry, found: ResolvedProject, by: str, release: str = ""
-) -> dict[str, Any]:
-    """Write a resolved project and its samples to the registry; what is there already stays."""
-    new_project = registry.register_project(
-        found.project,
-        by=by,
-        source=found.source,
-        title=found.title,
-        organism=found.organism,
-        release=release or settings().release,
-        taxid=found.taxid,
-        study=found.study,
-        left_out=list(found.left_out[:MOST_LEFT_OUT]),
-        left_out_count=len(found.left_out),
-    )
-    new_samples = sum(
-        registry.register_sample(
-            found.project,
-            sample.sample,
-            by=by,
-            layout=sample.layout,
-            runs=[run.as_dict() for run in sample.runs],
-            title=sample.title,
-            organism=sample.runs[0].organism,
-            metadata=sample.metadata,
-        )
-        for sample in found.samples
-    )
-    log.info(
-        "project %s: %d samples, %d of them new, %d runs left out",
-        found.project,
-        len(found.samples),
-        new_samples,
-        len(found.left_out),
-    )
-    return {
-        "project": found.project,
-        "new_project": new_project,
-        "new_samples": new_samples,
-        "samples": len(found.samples),
-        "left_out": len(found.left_out),
-    }
+    return _series_project(series, study, runs, organisms)
 
 
 def reasons(left_out: Iterable[Mapping[str, str]]) -> str:
@@ -180,62 +102,86 @@ def reasons(left_out: Iterable[Mapping[str, str]]) -> str:
     return "; ".join(f"{n} runs: {reason}" for reason, n in counts.most_common(5)) or "no runs"
 
 
-def unfit(run: Run) -> str:
-    """Say why a run is not bulk short-read RNA-Seq we can use; empty when it is."""
-    checks = (
-        (not run.experiment, "it has no experiment"),
-        (run.strategy.upper() != "RNA-SEQ", f"library strategy is {run.strategy or 'not given'}"),
-        (run.source.upper() != "TRANSCRIPTOMIC", f"library source is {run.source or 'not given'}"),
-        (
-            run.platform.upper() not in SHORT_READ_PLATFORMS,
-            f"platform {run.platform or 'not given'} is not a short-read one",
-        ),
-        (run.selection.lower() == "size fractionation", "size-selected: small RNA"),
-        (run.spots == 0, "it has no reads"),
-        (not run.fastq and not run.sra_size, "neither FASTQ nor .sra is public"),
-        (0 < mean_read_length(run) < SHORTEST_READ, f"mean read is under {SHORTEST_READ} bases"),
-    )
-    return next((reason for wrong, reason in checks if wrong), "")
+def _from_ena(series: Series, archives: Archives) -> tuple[str, list[Run]]:
+    """Return the first of a series' studies that ENA has runs of, and these."""
+    for study in series.studies:
+        runs = _ena_runs(study, archives)
+        if runs:
+            return study, runs
+    return "", []
 
 
-def mean_read_length(run: Run) -> float:
-    """Return the mean length of a read in bases, 0 when not published."""
-    mates = 2 if run.layout == "paired" else 1
-    return run.bases / (run.spots * mates) if run.spots else 0.0
+def _ena_runs(accession: str, archives: Archives) -> list[Run]:
+    try:
+        return ena.runs(accession, archives.portal)
+    except NoContentError as error:
+        # Under controlled access, or not mirrored yet: NCBI tells which.
+        log.warning("%s: %s", accession, error)
+        return []
 
 
-def _known_runs(accession: str, portal: ArchiveClient | None) -> list[Run]:
-    runs = ena.runs(accession, portal)
+def _wants_second_source(series: Series, runs: Sequence[Run]) -> bool:
+    """Whether ENA lacks runs, samples or spots that NCBI may know of."""
+    samples = {gsm(run) for run in runs}
+    # Without GEO's names at ENA nothing can be said of who is missing.
+    missing = bool(samples - {""}) and not samples >= set(series.samples)
+    return not runs or missing or any(not run.spots for run in runs)
+
+
+def _from_sra(series: Series, study: str, archives: Archives) -> list[Run]:
+    """Return the runs NCBI has of a series, looked up by its study, else by its own accession."""
+    named = [study] if study else list(series.studies)
+    for term in named:
+        if runs := runinfo.runs(term, archives.ncbi):
+            return runs
+    runs = runinfo.mentions(series.accession, archives.ncbi)
+    own = [run for run in runs if gsm(run) in series.samples]
+    studies = {run.study for run in runs}
+    # A text search may also find runs that merely mention the series.
+    return own or (runs if len(studies) == 1 else [])
+
+
+def _geo_sample(name: str, archives: Archives) -> ResolvedProject:
+    """Resolve one GEO sample, as part of its series where it has only one."""
+    experiment, groups = geo.sample(name, archives.ncbi)
+    term = experiment or name
+    runs = _ena_runs(term, archives) if experiment else []
+    runs = runs or runinfo.runs(term, archives.ncbi)
     if not runs:
         raise InputError(
-            f"ENA has no public run of {accession}",
-            "check the accession; it may be private, or not mirrored yet",
+            f"neither ENA nor NCBI has a public run of {name}",
+            "check the accession; it may be private, or not RNA-Seq",
+        )
+    if len(groups) == 1:
+        return _project(groups[0], "geo", runs)
+    return _project(runs[0].study or experiment, "ena", runs)
+
+
+def _known_runs(accession: str, archives: Archives) -> list[Run]:
+    runs = _ena_runs(accession, archives) or runinfo.runs(accession, archives.ncbi)
+    if not runs:
+        raise InputError(
+            f"neither ENA nor NCBI has a public run of {accession}",
+            "check the accession; it may be private, or not published yet",
         )
     return runs
 
 
-def _series_project(series: Series, study: str, runs: list[Run]) -> ResolvedProject:
+def _series_project(
+    series: Series, study: str, runs: list[Run], organisms: Sequence[str]
+) -> ResolvedProject:
     """Make the project of a series, without the runs of its study that are other series'."""
     own, others = runs, []
     if len(series.samples) >= series.sample_count > 0:  # else NCBI has not listed them all
         members = set(series.samples)
-        others = [run for run in runs if _gsm(run) and _gsm(run) not in members]
+        others = [run for run in runs if gsm(run) and gsm(run) not in members]
         foreign = {run.accession for run in others}
         own = [run for run in runs if run.accession not in foreign]
     left_out = [
-        {"run": run.accession, "reason": f"{_gsm(run)} is not a sample of {series.accession}"}
+        {"run": run.accession, "reason": f"{gsm(run)} is not a sample of {series.accession}"}
         for run in others
     ]
-    return _project(series.accession, "geo", own, series, study, left_out)
-
-
-def _gsm(run: Run) -> str:
-    """Return the GEO sample a run says it belongs to, or an empty string."""
-    for name in ("sample_alias", "experiment_alias"):
-        match = geo.GSM.match(run.metadata.get(name, ""))
-        if match:
-            return match.group()
-    return ""
+    return _project(series.accession, "geo", own, series, study, left_out, organisms)
 
 
 def _project(
@@ -245,29 +191,39 @@ def _project(
     series: Series | None = None,
     study: str = "",
     left_out: Iterable[dict[str, str]] = (),
+    organisms: Sequence[str] = (),
 ) -> ResolvedProject:
     excluded = list(left_out)
     by_experiment: dict[str, list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.accession):
-        reason = unfit(run)
+        reason = unfit(run, organisms)
         if reason:
             excluded.append({"run": run.accession, "reason": reason})
         else:
             by_experiment[run.experiment].append(run)
     samples = [_sample(name, group, excluded) for name, group in sorted(by_experiment.items())]
     described = [run for sample in samples for run in sample.runs] or runs
-    organisms = Counter((run.organism, run.taxid) for run in described)
-    (organism, taxid), _ = organisms.most_common(1)[0] if organisms else (("", 0), 0)
+    kinds = Counter((run.organism, run.taxid) for run in described)
+    (organism, taxid), _ = kinds.most_common(1)[0] if kinds else (("", 0), 0)
+    title = next((run.metadata["study_title"] for run in runs if "study_title" in run.metadata), "")
     return ResolvedProject(
         project=project,
         source=source,
-        title=series.title if series else runs[0].metadata.get("study_title", ""),
+        title=series.title if series else title,
         organism=organism or (series.organism if series else ""),
         taxid=taxid,
         study=study or next((run.study for run in described if run.study), ""),
         samples=tuple(samples),
         left_out=tuple(excluded),
+        controlled=_controlled(runs),
     )
+
+
+def _controlled(runs: Sequence[Run]) -> str:
+    """Say who controls the access to all of the runs; empty when one is public."""
+    if not all(run.controlled for run in runs):
+        return ""
+    return "; ".join(sorted({run.controlled for run in runs}))
 
 
 def _sample(experiment: str, runs: list[Run], left_out: list[dict[str, str]]) -> ResolvedSample:
@@ -288,5 +244,6 @@ def _sample(experiment: str, runs: list[Run], left_out: list[dict[str, str]]) ->
         layout=layout,
         runs=taken,
         title=taken[0].title,
+        taxid=taken[0].taxid,
         metadata=dict(taken[0].metadata),
     )

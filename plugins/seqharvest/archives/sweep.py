@@ -3,129 +3,174 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from seqharvest.archives import geo, resolve
-from seqharvest.archives.http import ArchiveClient
-from seqharvest.archives.model import Series
-from seqharvest.errors import SeqharvestError
+from seqharvest.archives.enrol import (
+    ProjectRegistry,
+    Row,
+    enrol,
+    left_out,
+    record_series_failure,
+    row,
+)
+from seqharvest.archives.model import ResolvedProject, Series
+from seqharvest.archives.resolve import Archives
+from seqharvest.errors import InputError, SeqharvestError
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ORGANISMS = ("Homo sapiens",)
 # Series appear in the index up to a day after the date they carry.
 OVERLAP = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which series a sweep takes; the quota counts projects by the day they were published."""
+
+    organisms: Sequence[str] = ("Homo sapiens",)
+    assays: Sequence[str] = geo.ASSAYS
+    minimum_samples: int = 1
+    quota: int = 100
 
 
 def sweep(
     start: date,
     end: date,
-    registry: resolve.ProjectRegistry,
-    organisms: Sequence[str] = DEFAULT_ORGANISMS,
-    minimum_samples: int = 1,
-    quota: int = 100,
+    registry: ProjectRegistry,
+    archives: Archives,
+    wanted: Wanted | None = None,
+    *,
     dry_run: bool = False,
     by: str = "geo_sweep",
     release: str = "",
-    *,
-    ncbi: ArchiveClient | None = None,
-    portal: ArchiveClient | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Register the series published from `start` to `end`, and those of the day before.
 
     Returns a row per series: {"series", "title", "organism", "samples", "new_samples", "action",
     "reason"}, action being registered, known, failed or left out ("would register" in a dry run).
-    At most `quota` new projects are registered, for a reference
-    release (default: the settings'). Raises `ArchiveError` only when the search fails.
+    New projects are for a reference release (default: the settings'). Raises `ArchiveError` only
+    when the search fails.
     """
-    if ncbi is None:
-        with geo.ncbi_client() as own:
-            return sweep(
-                start, end, registry, organisms, minimum_samples, quota, dry_run, by, release,
-                ncbi=own, portal=portal,
-            )  # fmt: skip
-    if portal is None:
-        with ArchiveClient() as own:
-            return sweep(
-                start, end, registry, organisms, minimum_samples, quota, dry_run, by, release,
-                ncbi=ncbi, portal=own,
-            )  # fmt: skip
-    rows: list[dict[str, Any]] = []
-    for series in geo.search(start - OVERLAP, end, organisms, ncbi):
-        new = sum(row["action"] in ("registered", "would register") for row in rows)
-        row = _row(series)
-        if not series.problem and series.sample_count < minimum_samples:
-            row |= _left_out(f"{series.sample_count} samples, fewer than {minimum_samples}")
-        elif new >= quota:
-            row |= _left_out(f"the quota of {quota} new projects is used up")
-        else:
-            row |= _take(series, registry, dry_run, by, release, portal)
-        log.info("series %s: %s %s", row["series"], row["action"], row["reason"])
-        rows.append(row)
+    take = _Sweep(registry, archives, wanted or Wanted(), dry_run, by, release)
+    wish = take.wanted
+    listed = geo.search(start - OVERLAP, end, wish.organisms, archives.ncbi, wish.assays)
+    rows = [row for series in listed if series.superseries for row in take.replace(series)]
+    children = [series for series in take.children if not _in(series, listed)]
+    ordinary = [series for series in listed if not series.superseries]
+    rows += take.all([*ordinary, *children])
+    for each in rows:
+        log.info("series %s: %s %s", each["series"], each["action"], each["reason"])
     return rows
 
 
-def _row(series: Series) -> dict[str, Any]:
-    return {
-        "series": series.accession,
-        "title": series.title,
-        "organism": series.organism,
-        "samples": series.sample_count,
-        "new_samples": 0,
-        "action": "",
-        "reason": "",
-    }
+class _Sweep:
+    """One sweep's rules, and how many projects of each day it has taken."""
+
+    def __init__(
+        self,
+        registry: ProjectRegistry,
+        archives: Archives,
+        wanted: Wanted,
+        dry_run: bool,
+        by: str,
+        release: str,
+    ) -> None:
+        self.registry, self.archives, self.wanted = registry, archives, wanted
+        self.dry_run, self.by, self.release = dry_run, by, release
+        self.children: list[Series] = []
+        self.taken: Counter[str] = Counter()
+
+    def replace(self, found: Series) -> list[Row]:
+        """Put a superseries' subseries in its place."""
+        try:
+            names = geo.subseries(found, self.archives.ncbi)
+            self.children += geo.several(names, self.archives.ncbi)
+        except SeqharvestError as error:
+            return [_row(found) | self._failed(found, str(error))]
+        return [_row(found) | left_out(f"superseries: taken as {', '.join(names)}")]
+
+    def all(self, listed: Sequence[Series]) -> list[Row]:
+        """Take every series, but new ones only as far as their day's quota goes."""
+        known = {each.accession: self._known(each) for each in listed}
+        for each in listed:
+            # What an earlier sweep of the day took counts, so that sweeping again adds nothing.
+            self.taken[each.published] += not _fresh(known[each.accession])
+        return [_row(each) | self._one(each, known[each.accession]) for each in listed]
+
+    def _known(self, series: Series) -> dict[str, Any] | None:
+        try:
+            return self.registry.project(series.accession)
+        except InputError:
+            return None
+
+    def _one(self, series: Series, item: dict[str, Any] | None) -> Row:
+        fresh = _fresh(item)
+        if item and item.get("controlled"):
+            return {"action": "known", "reason": item.get("reason", "")}  # asking again is vain
+        if reason := self._unwanted(series):
+            return left_out(reason)
+        if fresh and self.taken[series.published] >= self.wanted.quota:
+            return left_out(f"the quota of {self.wanted.quota} new projects a day is used up")
+        outcome = self._take(series, known=item is not None)
+        # "known": the sweep of a neighbouring day was faster.
+        if fresh and outcome["action"] in ("registered", "would register", "known"):
+            self.taken[series.published] += 1
+        return outcome
+
+    def _unwanted(self, series: Series) -> str:
+        """Say why a series is not to be taken; what NCBI could not describe is tried."""
+        if series.problem:
+            return ""
+        if series.sample_count < self.wanted.minimum_samples:
+            return f"{series.sample_count} samples, fewer than {self.wanted.minimum_samples}"
+        kinds = series.kind.lower()
+        if kinds and not any(assay.lower() in kinds for assay in self.wanted.assays):
+            return f"its type is {series.kind}"  # a subseries need not be like its superseries
+        return ""
+
+    def _take(self, series: Series, known: bool) -> Row:
+        """Register one series; what goes wrong with it becomes its reason, not the sweep's."""
+        try:
+            found = resolve.resolve_series(series, self.archives, self.wanted.organisms)
+            if self.dry_run:
+                return _preview(found, known)
+            return enrol(self.registry, found, self.archives, self.by, self.release)
+        except SeqharvestError as error:
+            return self._failed(series, str(error))
+
+    def _failed(self, series: Series, reason: str) -> Row:
+        if self.dry_run:
+            return {"action": "failed", "reason": reason}
+        return record_series_failure(self.registry, series, self.by, reason)
 
 
-def _left_out(reason: str) -> dict[str, Any]:
-    return {"action": "left out", "reason": reason}
+def _fresh(item: Mapping[str, Any] | None) -> bool:
+    """Whether a series is no project yet, or one that could never be resolved."""
+    if item is None:
+        return True
+    return item["state"] == "failed" and item.get("failed_from") == "registered"
 
 
-def _take(
-    series: Series,
-    registry: resolve.ProjectRegistry,
-    dry_run: bool,
-    by: str,
-    release: str,
-    portal: ArchiveClient,
-) -> dict[str, Any]:
-    """Register one series; whatever goes wrong with it becomes its reason, never the sweep's."""
-    try:
-        found = resolve.resolve_series(series, portal)
-        if not found.samples:
-            return _left_out(f"no RNA-Seq run to take: {resolve.reasons(found.left_out)}")
-        if dry_run:
-            return {"action": "would register", "new_samples": len(found.samples)}
-        result = resolve.register_resolved(registry, found, by, release)
-    except SeqharvestError as error:
-        return _failed(series, registry, dry_run, by, str(error))
-    return {
-        "action": "registered" if result["new_project"] else "known",
-        "new_samples": result["new_samples"],
-    }
+def _preview(found: ResolvedProject, known: bool) -> Row:
+    """Say what registering would do, without doing it."""
+    if found.samples:
+        action = "known" if known else "would register"
+        return {"action": action, "new_samples": 0 if known else len(found.samples)}
+    if found.controlled:
+        return {"action": "failed", "reason": f"controlled access: {found.controlled}"}
+    return left_out(f"no RNA-Seq run to take: {resolve.reasons(found.left_out)}")
 
 
-def _failed(
-    series: Series, registry: resolve.ProjectRegistry, dry_run: bool, by: str, reason: str
-) -> dict[str, Any]:
-    """Put a series that cannot be resolved on record, so that it is not dropped silently."""
-    row = {"action": "failed", "reason": reason}
-    if dry_run:
-        return row
-    try:
-        new = registry.register_project(
-            series.accession,
-            by=by,
-            source="geo",
-            title=series.title,
-            organism=series.organism,
-        )
-        # A project that was registered before keeps its state: its samples are not in doubt.
-        if new:
-            registry.move_project(series.accession, "failed", by=by, why=reason, reason=reason)
-    except SeqharvestError as error:
-        log.error("series %s: cannot record its failure: %s", series.accession, error)
-        row["reason"] += f" (and the registry refused the record: {error})"
-    return row
+def _row(series: Series) -> Row:
+    return row(
+        series.accession, title=series.title, organism=series.organism, samples=series.sample_count
+    )
+
+
+def _in(series: Series, listed: Sequence[Series]) -> bool:
+    return any(each.accession == series.accession for each in listed)

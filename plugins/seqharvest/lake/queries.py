@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from seqharvest.archives.harmonise import FIELDS
 from seqharvest.errors import InputError, SeqharvestError
 from seqharvest.lake import athena
 from seqharvest.lake.sources import check_release
@@ -38,10 +39,18 @@ class NamedQuery:
     sql: Callable[[str, int], str]
 
 
-def sql(name: str, project: str = "", release: str = "", limit: int = 20) -> str:
+def sql(
+    name: str,
+    project: str = "",
+    release: str = "",
+    limit: int = 20,
+    where: Mapping[str, str] | None = None,
+) -> str:
     """Return a named query's SQL for one project, or all, of one release.
 
-    Raises `InputError` for a name, project or release that is none.
+    `where` takes only the samples with these harmonised values, such as {"tissue": "liver"};
+    letter case does not matter. Raises `InputError` for a name, project, release or field that
+    is none.
     """
     if name not in QUERIES:
         raise InputError(f"there is no query {name!r}", f"use one of {', '.join(QUERIES)}")
@@ -50,12 +59,37 @@ def sql(name: str, project: str = "", release: str = "", limit: int = 20) -> str
     scope = f"release = '{check_release(release or settings().release)}'"
     if project:
         scope += f" AND project = '{check_project_id(project)}'"
+    for field, value in (where or {}).items():
+        scope += f" AND {_having(field, value, project)}"
     return QUERIES[name].sql(scope, limit)
 
 
-def ask(name: str, project: str = "", release: str = "", limit: int = 20) -> athena.Result:
+def ask(
+    name: str,
+    project: str = "",
+    release: str = "",
+    limit: int = 20,
+    where: Mapping[str, str] | None = None,
+) -> athena.Result:
     """Run a named query; raises `InputError` or `QueryError`."""
-    return athena.run(sql(name, project, release, limit))
+    return athena.run(sql(name, project, release, limit, where))
+
+
+def _having(field: str, value: str, project: str) -> str:
+    """Return a term that takes the samples with a harmonised value.
+
+    Ids of archive samples are unique; private ones are so within their project only.
+    """
+    if field not in FIELDS:
+        raise InputError(f"samples have no field {field!r}", f"use one of {', '.join(FIELDS)}")
+    if " AND " in value:  # what terms are joined by
+        raise InputError(f"the value {value!r} holds ' AND '", "write it in small letters")
+    literal = "'" + value.lower().replace("'", "''") + "'"
+    if project:
+        same = f"(project, lower({field})) = ('{project}', {literal})"
+    else:
+        same = f"lower({field}) = {literal}"
+    return f"sample IN (SELECT sample FROM samples WHERE {same})"
 
 
 def print_result(result: athena.Result) -> None:
@@ -65,7 +99,8 @@ def print_result(result: athena.Result) -> None:
 
 def _samples(scope: str, limit: int) -> str:
     return f"""
-SELECT project, sample, title, organism, layout, runs, spots, verdict, {_condition()} AS condition
+SELECT project, sample, title, organism, layout, runs, spots, verdict, {_condition()} AS condition,
+  {", ".join(FIELDS)}
 FROM samples
 WHERE {scope}
 ORDER BY project, sample
@@ -213,10 +248,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--project", default="", help="default: all")
     parser.add_argument("--release", default="", help="default: SEQHARVEST_RELEASE")
     parser.add_argument("--limit", type=int, default=20, help="rows, or rows of each ranking")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"only samples with this value; fields: {', '.join(FIELDS)}; repeatable",
+    )
     parser.add_argument("--sql", action="store_true", help="print the SQL instead of asking it")
     options = parser.parse_args(arguments)
     try:
-        text = sql(options.name, options.project, options.release, options.limit)
+        where = dict(text.partition("=")[::2] for text in options.where)
+        text = sql(options.name, options.project, options.release, options.limit, where)
         if options.sql:
             print(text.strip())
         else:

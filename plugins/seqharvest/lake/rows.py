@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from seqharvest.archives.harmonise import harmonise
 from seqharvest.lake.sources import LoadManifest
 
 
@@ -40,12 +41,17 @@ def _sample_row(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     if not isinstance(runs, str):
         runs = ",".join(run if isinstance(run, str) else run["accession"] for run in runs)
     metadata = row.get("metadata")
-    if metadata is not None and not isinstance(metadata, str):
-        metadata = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    if isinstance(metadata, str):  # JSON, perhaps with every letter beyond ASCII escaped
+        metadata = json.loads(metadata or "{}")
+    given = metadata or {}
     return {
         **row,
+        # Anew at each load: today's words for samples of any age, and for private ones.
+        **harmonise(given),
         "runs": runs,
-        "metadata": metadata,
+        "metadata": None
+        if metadata is None
+        else json.dumps(given, sort_keys=True, ensure_ascii=False),
         "spots": _whole(row.get("spots")),
         "taxid": _whole(row.get("taxid")),
         "fingerprint": row.get("fingerprint") or fingerprint,

@@ -207,6 +207,20 @@ SAMPLES = Table(
         Column("state", "string", "", "State in the registry at load time", nullable=True),
         Column("verdict", "string", "", "QC verdict: pass, warn or fail", nullable=True),
         Column("metadata", "string", "", "Submitter's metadata as a JSON object", nullable=True),
+        *(
+            Column(name, "string", "", f"{meaning}, harmonised from the metadata", nullable=True)
+            for name, meaning in (
+                ("tissue", "Tissue or organ"),
+                ("cell_line", "Cell line"),
+                ("cell_type", "Cell type"),
+                ("disease", "Disease; healthy where there is none"),
+                ("sex", "Sex: male, female or mixed"),
+                ("age", "Age with its unit, where one is told"),
+                ("treatment", "Treatment; untreated where there is none"),
+                ("genotype", "Genotype; wild type where it is that"),
+            )
+        ),
+        Column("terms", "string", "", "Version of the synonym table behind these", nullable=True),
         _FINGERPRINT,
     ),
     sort=("sample",),
