@@ -1,7 +1,6 @@
 """The inventory file: which folders to list, and what their objects were made from."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +24,14 @@ class Line(NamedTuple):
 
     def is_source(self, key: str) -> bool:
         """Whether a key is one of those the folder's objects were made from."""
-        return self.sources is not None and fnmatchcase(key, self.sources.key)
+        if self.sources is None:
+            return False
+        start, _, end = self.sources.key.partition("*")
+        return key.startswith(start) and key.endswith(end)
 
     @property
     def source_folder(self) -> Address | None:
-        """The folder of the sources: all of the pattern before its first `*`."""
+        """The folder of the sources: the part of the pattern before its `*`."""
         if self.sources is None:
             return None
         return Address(self.sources.bucket, self.sources.key.partition("*")[0])

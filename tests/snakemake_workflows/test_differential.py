@@ -210,14 +210,14 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 def test_the_jobs_are_those_of_stock_snakemake(project: Project) -> None:
     """Nothing there, all there, and every way to be incomplete in between."""
     chance = random.Random(5)
-    thinned = [f"thinned-{number}" for number in range(20)]
+    thinned = [f"thinned-{number}" for number in range(30)]
     samples = ["nothing-there", *SCENARIOS, *thinned]
     project.put_reads(*samples)
     for sample in samples[1:]:
         project.put_results(sample, SCENARIOS.get(sample, {}).get("left", ()))
         project.put_results(sample)
-    for sample in thinned:  # 5 % of all objects
-        project.delete(sample, *(name for name in LEFT if chance.random() < 0.05))
+    for sample, share in zip(thinned, [0.05] * 20 + [0.4] * 10, strict=True):
+        project.delete(sample, *(name for name in LEFT if chance.random() < share))
     time.sleep(TICK)
     for sample, change in SCENARIOS.items():
         project.delete(sample, *change.get("delete", ()))
