@@ -5,9 +5,14 @@ from pathlib import Path
 from snakemake.io import flag
 from snakemake.utils import validate
 
-from seqharvest import layout, sample_sheet
+from seqharvest import config_defaults, layout, sample_sheet
 
-validate(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
+SCHEMAS = Path(workflow.basedir) / "schemas"
+
+if workflow.remote_exec:  # the head has validated; a worker starts light
+    config_defaults.fill(config, SCHEMAS / "config.schema.yaml")
+else:
+    validate(config, SCHEMAS / "config.schema.yaml")
 
 RESULTS = config["results"].rstrip("/")
 BUCKET = config["bucket"]
@@ -17,11 +22,10 @@ SOURCE = f"s3://{BUCKET}" if BUCKET else "."
 
 def read_samples():
     schema = None
-    if not workflow.remote_exec:  # the head has checked; a worker starts light
+    if not workflow.remote_exec:
         import yaml
 
-        path = Path(workflow.basedir) / "schemas/samples.schema.yaml"
-        schema = yaml.safe_load(path.read_text())
+        schema = yaml.safe_load((SCHEMAS / "samples.schema.yaml").read_text())
     return sample_sheet.read(config["samples"], schema)
 
 

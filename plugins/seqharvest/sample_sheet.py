@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seqharvest.errors import InputError
 
 COLUMNS = ("sample", "layout", "runs", "strandedness")
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One row of a sheet; `strandedness` is empty before quality control has measured it."""
 
     sample: str
@@ -41,9 +39,10 @@ def read(path: Path | str, schema: dict[str, Any] | None = None) -> dict[str, Sa
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, delimiter="\t")
-            header = tuple(reader.fieldnames or ())
-            rows = list(reader)
+            reader = csv.reader(handle, delimiter="\t")
+            header = next(reader, [])
+            # Surplus fields are dropped, absent ones empty; empty lines are nothing.
+            rows = [(row + [""] * len(header))[: len(header)] for row in reader if row]
     except OSError as error:
         raise InputError(f"sample sheet {path} cannot be read: {error.strerror}") from error
     missing = [column for column in COLUMNS if column not in header]
@@ -53,10 +52,11 @@ def read(path: Path | str, schema: dict[str, Any] | None = None) -> dict[str, Sa
             f"give the tab-separated columns {', '.join(COLUMNS)}",
         )
     if schema is not None:
-        _check(path, rows, schema)
+        _check(path, [dict(zip(header, row, strict=True)) for row in rows], schema)
+    columns = [header.index(column) for column in COLUMNS]
     samples: dict[str, Sample] = {}
     for number, row in enumerate(rows, start=2):
-        sample = _sample(row)
+        sample = _sample(*(row[column] for column in columns))
         if sample.sample in samples:
             raise InputError(
                 f"sample sheet {path} row {number}, column sample: "
@@ -67,9 +67,8 @@ def read(path: Path | str, schema: dict[str, Any] | None = None) -> dict[str, Sa
     return samples
 
 
-def _sample(row: dict[str, str]) -> Sample:
-    runs = tuple(run for run in (row["runs"] or "").split(",") if run)
-    return Sample(row["sample"], row["layout"], runs, row["strandedness"] or "")
+def _sample(sample: str, layout: str, runs: str, strandedness: str) -> Sample:
+    return Sample(sample, layout, tuple(run for run in runs.split(",") if run), strandedness)
 
 
 def _check(path: Path, rows: list[dict[str, str]], schema: dict[str, Any]) -> None:
@@ -79,9 +78,7 @@ def _check(path: Path, rows: list[dict[str, str]], schema: dict[str, Any]) -> No
     if not rows:
         raise InputError(f"sample sheet {path} has no samples", "give at least one row")
     for number, row in enumerate(rows, start=2):
-        # DictReader files surplus fields under None and gives None for absent ones.
-        fields = {column: value or "" for column, value in row.items() if column is not None}
-        error = next(iter(validator.iter_errors(fields)), None)
+        error = next(iter(validator.iter_errors(row)), None)
         if error is not None:
             column = str(error.path[0]) if error.path else "?"
             remedy = str(error.schema.get("description", "")) if error.schema else ""

@@ -163,14 +163,14 @@ class Executor(RemoteExecutor):
     @cached_property
     def bundle_uri(self) -> str:
         """Write the workers' common object, once, and return where it is."""
-        paths = [str(path) for path in self.workflow.overwrite_configfiles]
-        paths += [path for path in (self.settings.worker_files or "").split(",") if path]
+        configs = [str(path) for path in self.workflow.overwrite_configfiles]
+        others = [path for path in (self.settings.worker_files or "").split(",") if path]
         general = self.workflow.spawned_job_args_factory.general_args(self.common_settings)
         arguments = [*shlex.split(general), "--mode", "remote"]
         return self.bundle.put(
             {
                 "snakefile": str(self.workflow.main_snakefile),
-                "files": bundle.read_files(paths),
+                "files": {**bundle.read_configs(configs), **bundle.read_files(others)},
                 "scratch": self.settings.scratch_dir,
                 "usage": self.bundle.prefix,
                 "arguments": arguments,
