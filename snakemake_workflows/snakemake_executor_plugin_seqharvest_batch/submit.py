@@ -92,7 +92,7 @@ def submit(
             if is_throttle(error):
                 # Batch takes about 50 a second from all of us: come back soon, not all at once.
                 sleep(random.uniform(pause / 2, pause))
-                pause = min(pause * 1.5, 5.0)
+                pause = min(pause * 1.5, 1.0)
                 continue
             answer_lost = True
             log.warning("submit of %s: %s; trying again in %.0f s", request.name, error, wait)
