@@ -39,3 +39,19 @@ def test_the_table_shows_what_became_of_each_series() -> None:
     assert head.startswith("series")
     assert line.split()[:3] == ["GSE1", "4", "failed"]
     assert "x" * 61 not in line
+
+
+def test_a_backfill_of_any_past_range_has_a_true_interval_for_each_day() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from tests.dags.bag import bag
+
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(bag().dags["geo_sweep"]))
+    first, last = datetime(2010, 5, 1, tzinfo=UTC), datetime(2010, 5, 3, tzinfo=UTC)
+    intervals = [info.data_interval for info in dag.iter_dagrun_infos_between(first, last)]
+    days = [
+        window({"data_interval_start": each.start, "data_interval_end": each.end}, {})
+        for each in intervals
+    ]
+    assert days == [(date(2010, 5, day), date(2010, 5, day)) for day in (1, 2, 3)]
+    assert dag.max_active_runs > 1
