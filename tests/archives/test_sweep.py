@@ -11,8 +11,9 @@ import pytest
 from seqharvest.archives import sweep
 from seqharvest.archives.http import ArchiveClient
 from seqharvest.archives.resolve import Archives
-from seqharvest.errors import InputError
+from seqharvest.errors import ArchiveError, InputError
 from seqharvest.registry import Registry
+from tests import airflow_home  # noqa: F401
 
 from .conftest import ArchiveServer, Reply
 from .test_resolve import NCBI, row, search, serve_runinfo, serve_runs, serve_series
@@ -62,6 +63,22 @@ def test_one_bad_series_never_stops_the_rest(
     archive.serve("/eutils/esearch.fcgi", search(4), search(0))
     again = run_sweep(client, minimum_samples=2)
     assert again["GSE204"]["action"] == "known" and again["GSE204"]["new_samples"] == 0
+
+
+def test_an_archive_that_is_down_is_a_failure_that_may_pass(
+    aws: object, archive: ArchiveServer, client: ArchiveClient
+) -> None:
+    from seqharvest.operators.sweep import check_archives
+
+    serve_series(archive, {"accession": "GSE206"})
+    archive.serve("/portal/filereport", Reply(b"", 503))
+    down = run_sweep(client)["GSE206"]
+    assert (down["action"], down["again"]) == ("failed", True)
+    with pytest.raises(ArchiveError, match=r"1 of 1 series, first GSE206: .*HTTP 503"):
+        check_archives([down])
+    serve_runs(archive, row("SRR206", "SRX206"))
+    up = run_sweep(client)["GSE206"]
+    assert up["new_samples"] == 1 and "again" not in up
 
 
 def test_a_quota_limits_new_projects_only(

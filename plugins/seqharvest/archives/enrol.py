@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from seqharvest.archives.attributes import describe
+from seqharvest.archives.http import PassingError
 from seqharvest.archives.model import ResolvedProject, ResolvedSample, Series
 from seqharvest.archives.resolve import Archives, reasons
 from seqharvest.errors import SeqharvestError, StateConflict
@@ -68,6 +69,12 @@ def row(name: str, **values: Any) -> Row:
 def left_out(reason: str) -> Row:
     """Return the part of a row that says why something was left."""
     return {"action": "left out", "reason": reason}
+
+
+def failed(error: SeqharvestError) -> Row:
+    """Return the part of a row that says what failed; `again` when it may pass by itself."""
+    found: Row = {"action": "failed", "reason": str(error)}
+    return found | {"again": True} if isinstance(error, PassingError) else found
 
 
 def enrol(

@@ -9,7 +9,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from seqharvest.archives import geo, resolve
-from seqharvest.archives.enrol import ProjectRegistry, Row, enrol, left_out, record_failure, row
+from seqharvest.archives.enrol import (
+    ProjectRegistry,
+    Row,
+    enrol,
+    failed,
+    left_out,
+    record_failure,
+    row,
+)
 from seqharvest.archives.model import ResolvedProject, Series
 from seqharvest.archives.resolve import Archives, open_archives
 from seqharvest.errors import ArchiveError, InputError, SeqharvestError
@@ -38,8 +46,8 @@ def register(
     def fail(accession: str, error: SeqharvestError) -> Row:
         project = geo.GSE.fullmatch(accession) or resolve.STUDY.fullmatch(accession)
         if project and isinstance(error, ArchiveError):
-            return record_failure(registry, accession, by, str(error))
-        return {"action": "failed", "reason": str(error)}  # a typing error is nobody's project
+            return failed(error) | record_failure(registry, accession, by, str(error))
+        return failed(error)  # a typing error is nobody's project
 
     return list(_rows(accessions, archives, take, fail))
 
@@ -55,7 +63,7 @@ def preview(accessions: Sequence[str], archives: Archives) -> list[Row]:
         return {"action": "would register", "samples": count, "new_samples": count, "found": found}
 
     def fail(_: str, error: SeqharvestError) -> Row:
-        return {"action": "failed", "reason": str(error)}
+        return failed(error)
 
     return list(_rows(accessions, archives, take, fail))
 

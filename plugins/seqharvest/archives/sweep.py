@@ -14,6 +14,7 @@ from seqharvest.archives.enrol import (
     ProjectRegistry,
     Row,
     enrol,
+    failed,
     left_out,
     record_series_failure,
     row,
@@ -53,8 +54,9 @@ def sweep(
 
     Returns a row per series: {"series", "title", "organism", "samples", "new_samples", "action",
     "reason"}, action being registered, known, failed or left out ("would register" in a dry run).
-    New projects are for a reference release (default: the settings'). Raises `ArchiveError` only
-    when the search fails.
+    A failure that may pass has `again` set: the archive was down, and sweeping the days again
+    mends it. New projects are for a reference release (default: the settings'). Raises
+    `ArchiveError` only when the search fails.
     """
     take = _Sweep(registry, archives, wanted or Wanted(), dry_run, by, release)
     wish = take.wanted
@@ -91,7 +93,7 @@ class _Sweep:
             names = geo.subseries(found, self.archives.ncbi)
             self.children += geo.several(names, self.archives.ncbi)
         except SeqharvestError as error:
-            return [_row(found) | self._failed(found, str(error))]
+            return [_row(found) | self._failed(found, error)]
         return [_row(found) | left_out(f"superseries: taken as {', '.join(names)}")]
 
     def all(self, listed: Sequence[Series]) -> list[Row]:
@@ -141,12 +143,13 @@ class _Sweep:
                 return _preview(found, known)
             return enrol(self.registry, found, self.archives, self.by, self.release)
         except SeqharvestError as error:
-            return self._failed(series, str(error))
+            return self._failed(series, error)
 
-    def _failed(self, series: Series, reason: str) -> Row:
+    def _failed(self, series: Series, error: SeqharvestError) -> Row:
         if self.dry_run:
-            return {"action": "failed", "reason": reason}
-        return record_series_failure(self.registry, series, self.by, reason)
+            return failed(error)
+        recorded = record_series_failure(self.registry, series, self.by, str(error))
+        return failed(error) | recorded
 
 
 def _fresh(item: Mapping[str, Any] | None) -> bool:

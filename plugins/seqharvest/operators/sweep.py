@@ -32,12 +32,14 @@ class GeoSweepOperator(BaseOperator):
         with open_archives() as archives, hopeless_errors_fail():
             if params.get("accessions"):
                 rows = register(self, archives, params["accessions"], params, "airflow:geo_sweep")
+                check_archives(rows)
                 check_not_in_vain(rows)
                 return rows
             first, last = window(context, params)
             self.log.info("sweeping GEO for %s from %s to %s", params["organisms"], first, last)
             rows = _sweep(archives, params, first, last)
             self.log.info("%d series, %s\n%s", len(rows), archives.asked, table(rows))
+        check_archives(rows)
         return rows
 
 
@@ -58,6 +60,7 @@ class RegisterOperator(BaseOperator):
             if params.get("accessions"):
                 with open_archives() as archives:
                     rows += register(self, archives, params["accessions"], params, by)
+            check_archives(rows)
             check_not_in_vain(rows)
         return rows
 
@@ -100,6 +103,22 @@ def register(
         rows = by_hand.register(Registry(), accessions, archives, by=by, release=release)
     task.log.info("%d rows, %s\n%s", len(rows), archives.asked, table(rows))
     return rows
+
+
+def check_archives(rows: Sequence[dict[str, Any]]) -> None:
+    """Raise `ArchiveError` where an archive was down, so that Airflow tries the task again.
+
+    The rest is registered by then, and registering twice is harmless.
+    """
+    from seqharvest.errors import ArchiveError
+
+    down = [row for row in rows if row.get("again")]
+    if down:
+        raise ArchiveError(
+            f"an archive failed for {len(down)} of {len(rows)} series, first {down[0]['series']}:"
+            f" {down[0]['reason']}",
+            "this task tries again by itself; clear it once the archive is well",
+        )
 
 
 def check_not_in_vain(rows: Sequence[dict[str, Any]]) -> None:
