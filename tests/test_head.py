@@ -37,6 +37,7 @@ def queue(batch: BatchEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     queue = batch.new_queue()
     monkeypatch.setenv("SEQHARVEST_HOME", str(home.parent))
     monkeypatch.setenv("SEQHARVEST_WORKER_QUEUE", queue)
+    monkeypatch.setenv("SEQHARVEST_LARGE_DISK_QUEUE", "")
     monkeypatch.setenv("SEQHARVEST_SCRATCH", str(tmp_path))
     monkeypatch.setenv("SEQHARVEST_BATCH_POLL_SECONDS", "0.5")
     path = [REPO / "plugins", REPO / "snakemake_workflows", REPO]

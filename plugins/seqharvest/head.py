@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 TAIL_LINES = 40  # of Snakemake's own log, when it ends without having run a job
 CONFIG, SHEET, FAILURES = "config.yaml", "samples.tsv", "failures.jsonl"
-INVENTORY = "inventory.tsv"
+INVENTORY, EFFICIENCY = "inventory.tsv", "efficiency.json"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Run:
     counts: dict[str, int] = field(default_factory=dict)
     tail: list[str] = field(default_factory=list)
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    efficiency: dict[str, Any] = field(default_factory=dict)  # what jobs asked for and used
     ended: bool = False  # by a signal to the head job
 
 
@@ -241,6 +242,8 @@ def command(manifest: Manifest) -> list[str]:
     }
     if manifest.target == "samples":
         options["--storage-seqharvest-s3-inventory"] = INVENTORY
+    if settings().large_disk_queue:
+        options["--seqharvest-batch-large-disk-queue"] = settings().large_disk_queue
     flat = [str(part) for option in options.items() for part in option]
     return [sys.executable, "-m", "snakemake", *flat, "--", manifest.target]
 
@@ -263,8 +266,14 @@ def run_snakemake(manifest: Manifest, folder: Path) -> Run:
             tail.append(line.rstrip("\n"))
             progress.see(line)
         code = process.wait()
-    failures = read_failures(folder / FAILURES)
-    return Run(code, progress.counts, list(tail), failures, ended=bool(signals))
+    return Run(
+        code,
+        progress.counts,
+        list(tail),
+        read_failures(folder / FAILURES),
+        read_efficiency(folder / EFFICIENCY),
+        ended=bool(signals),
+    )
 
 
 def recorder(manifest: Manifest, folder: Path) -> Recorder:
@@ -306,6 +315,11 @@ def read_failures(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def read_efficiency(path: Path) -> dict[str, Any]:
+    """Return what the executor says its jobs asked for and used; nothing when no job ran."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def judge(manifest: Manifest, run: Run) -> dict[str, Any]:
     """Say what became of the manifest: samples done by their outputs, the others with a reason."""
     done: list[str] = []
@@ -337,6 +351,7 @@ def judge(manifest: Manifest, run: Run) -> dict[str, Any]:
             "succeeded": run.counts.get("done", 0),
             "failed": run.counts.get("failed", 0),
         },
+        "efficiency": run.efficiency,
     }
 
 

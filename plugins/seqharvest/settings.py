@@ -25,7 +25,7 @@ class Settings:
 
     head_queue: str = "seqharvest-head"  # on demand
     worker_queue: str = "seqharvest-worker"  # Spot, instance store
-    large_disk_queue: str = "seqharvest-large-disk"
+    large_disk_queue: str = "seqharvest-large-disk"  # FSx for Lustre or EBS; empty: none
     head_job: str = "seqharvest-head"  # job definitions, owned by infrastructure code
     worker_job: str = "seqharvest-worker"
     fetch_job: str = "seqharvest-fetch"
@@ -46,7 +46,13 @@ class Settings:
     sra_url: str = "https://sra-pub-run-odp.s3.amazonaws.com"
     #: ENA's filereport gives FASTQ addresses without a scheme.
     ena_fastq_scheme: str = "https"
-    fetch_sources: str = "sra,ena"  # in this order
+    fetch_sources: str = "sra,ena,prefetch"  # in this order
+    sdl_url: str = "https://locate.ncbi.nlm.nih.gov/sdl/2/retrieve"  # prefetch asks it for runs
+    #: At most slots of the pool × runs of an array are fetched at once, over all projects.
+    fetch_pool: str = "default_pool"
+    fetch_array_size: int = 50
+    #: The instance store of the poorest host a fetch may get, by its vCPUs (c5d: 25).
+    scratch_gb_per_vcpu: float = 25.0
     ncbi_email: str = ""
     ncbi_tool: str = "seqharvest"
     ncbi_api_key: str = field(default="", repr=False)

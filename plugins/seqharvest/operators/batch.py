@@ -190,7 +190,7 @@ class BatchJobOperator(BaseOperator):
         """Where the job and its workers may be."""
         knobs = settings()
         queues = (getattr(knobs, self.job_queue), knobs.worker_queue, knobs.large_disk_queue)
-        return list(dict.fromkeys(queues))
+        return [queue for queue in dict.fromkeys(queues) if queue]
 
     # ---- collecting
 

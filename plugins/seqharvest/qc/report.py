@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from seqharvest import aws, inventory, sample_sheet
+from seqharvest import aws, listing, sample_sheet
 from seqharvest.errors import InputError, SeqharvestError
 from seqharvest.layout import report_prefix, result_prefix
 from seqharvest.qc import verdicts
@@ -228,7 +228,7 @@ class _Bucket:
     def collect(self, prefix: str, folder: Path) -> dict[str, Path]:
         """Gather the samples' files into one folder, in parallel; their metrics by sample."""
         wanted = []
-        for entry in inventory.entries(self.bucket, f"{prefix}sample=", s3=self.s3):
+        for entry in listing.entries(self.bucket, f"{prefix}sample=", s3=self.s3):
             place, _, file = entry.key.removeprefix(prefix).partition("/")
             if file in FILES:
                 wanted.append((entry.key, folder / FILES[file].format(_sample(place))))

@@ -9,8 +9,8 @@ from typing import Any
 
 from seqharvest import aws
 from seqharvest.errors import VerificationError
-from seqharvest.inventory import entries
 from seqharvest.layout import outcome_key, uri
+from seqharvest.listing import entries
 from seqharvest.registry import Move, SampleState
 from seqharvest.settings import settings
 
