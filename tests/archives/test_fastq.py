@@ -115,19 +115,6 @@ def test_a_damaged_gzip_file_is_rejected(damage: str, tmp_path: Path) -> None:
         fastq.inspect(tmp_path / "SRR1_1.fastq.gz")
 
 
-def test_compressing_checks_and_gives_the_same_bytes_again(tmp_path: Path) -> None:
-    plain = tmp_path / "SRR1_1.fastq"
-    plain.write_bytes(text([(f"r{n}", "", "ACGTN" * 9) for n in range(2000)]))
-    report = fastq.compress(plain, tmp_path / "one.gz", 2)
-    assert report == fastq.compress(plain, tmp_path / "two.gz", 2)
-    assert report == fastq.inspect(tmp_path / "one.gz")
-    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
-    assert gzip.decompress((tmp_path / "one.gz").read_bytes()) == plain.read_bytes()
-    plain.write_bytes(plain.read_bytes()[:-20])
-    with pytest.raises(VerificationError, match="cut in the middle"):
-        fastq.compress(plain, tmp_path / "three.gz", 2)
-
-
 def test_real_mates_agree_and_strangers_do_not(data: Path) -> None:
     folder = data / "reads/yeast_GSE110004/fastq"
     first, second, other = (

@@ -19,7 +19,6 @@ import pytest
 from seqharvest.archives import fetch
 from seqharvest.archives.download import Limits
 from seqharvest.archives.model import FastqFile, Run
-from seqharvest.archives.reads import Workbench
 from seqharvest.errors import ArchiveError, InputError, SeqharvestError
 
 from .conftest import ArchiveServer, Reply
@@ -59,8 +58,12 @@ class Site:
         return fetch.Order(self.bucket, self.project, "SRX1", run, sources or ("sra", "ena"))
 
     def fetch(self, run: Run, *sources: str) -> dict[str, Any]:
-        bench = Workbench(self.folder, 2, self.limits)
-        return fetch.fetch(self.s3, self.order(run, *sources), 2, bench)
+        return fetch.fetch(self.s3, self.order(run, *sources), 2, self.limits)
+
+    def uploads(self) -> list[Any]:
+        """Multipart uploads that somebody began and neither completed nor aborted."""
+        found = self.s3.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        return [one for one in found if f"project={self.project}/" in one["Key"]]
 
     def keys(self) -> dict[str, int]:
         prefix = f"raw/project={self.project}/"
@@ -172,7 +175,7 @@ def test_nothing_unverified_from_ena_enters_s3(site: Site, archive: ArchiveServe
     with pytest.raises(ArchiveError, match="interleaved"):
         one = file(archive, "g.fastq.gz", reads(1, 40))
         site.fetch(replace(RUN, fastq=(one,)), "ena")
-    assert site.keys() == {}
+    assert site.keys() == {} and site.uploads() == []
 
 
 def test_a_paired_sra_archive_becomes_verified_fastq(
@@ -189,7 +192,7 @@ def test_a_paired_sra_archive_becomes_verified_fastq(
         10,
         "paired",
     )
-    assert provenance["tools"]["fasterq-dump"].startswith("3.")
+    assert provenance["tools"]["fastq-dump"].startswith("3.")
     assert provenance["attempts"] == [{"source": "sra", "url": provenance["url"], "error": ""}]
 
 
@@ -207,7 +210,7 @@ def test_sra_orphans_and_unmeasured_qualities_are_recorded(
 
 BAD_ARCHIVES = {
     "bad_bitflip.sra": "vdb-validate rejects",
-    "bad_truncated.sra": "vdb-validate rejects|fasterq-dump fails",
+    "bad_truncated.sra": "vdb-validate rejects|fastq-dump fails",
     "blob_val_inv_chsum.sra": "vdb-validate rejects",
 }
 
@@ -238,7 +241,7 @@ def test_every_way_an_sra_source_fails_ends_without_an_object(
         "has md5": sra(archive, run, good, sra_md5="f" * 32, accession="SRR2"),
         "10 spots, published are 11": replace(sra(archive, run, good), spots=11),
         "published are 7 B": sra(archive, run, good, sra_size=7),
-        "fasterq-dump fails": sra(archive, replace(run, accession="SRR3"), empty),
+        "fastq-dump fails": sra(archive, replace(run, accession="SRR3"), empty),
         "web page": sra(archive, replace(run, accession="SRR4"), page),
         "HTTP 404": replace(run, sra_url=f"{archive.url}/sra/none"),
     }
@@ -247,7 +250,7 @@ def test_every_way_an_sra_source_fails_ends_without_an_object(
     for why, bad in cases.items():
         with pytest.raises(ArchiveError, match=f"sra: .*{why}.*ENA publishes no FASTQ"):
             site.fetch(bad)
-    assert site.keys() == {}
+    assert site.keys() == {} and site.uploads() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -333,7 +336,9 @@ def test_a_broken_manifest_is_named(content: bytes, why: str, site: Site) -> Non
 
 def test_an_unknown_source_is_refused(site: Site) -> None:
     manifest = put_manifest(site, RUN, sources=("sra", "ftp"))
-    with pytest.raises(InputError, match="fetch sources are sra, ftp → name some of sra, ena"):
+    with pytest.raises(
+        InputError, match="fetch sources are sra, ftp → name some of sra, ena, prefetch"
+    ):
         fetch.read_order(site.s3, manifest, 0)
 
 
@@ -356,4 +361,4 @@ def test_a_terminated_child_cleans_up_and_says_so(
     _, said = child.communicate(timeout=20)
     assert child.returncode == 1, said.decode()
     assert "ended by Batch" in outcome(site, "SRR1")["reason"]
-    assert list(tmp_path.iterdir()) == [] and site.keys() == {}
+    assert list(tmp_path.iterdir()) == [] and site.keys() == {} and site.uploads() == []

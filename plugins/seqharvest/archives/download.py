@@ -60,7 +60,7 @@ class Transfer:
 
         Raises `ArchiveError` when the archive fails, `VerificationError` when md5 or size differ.
         """
-        _check_space(self.path.parent, self.file)
+        check_space(self.path.parent, self.file)
         got = self._attempt()
         if self.file.md5 and got.md5 != self.file.md5 and self.interruptions:
             # Two parts of different copies make such a file; one whole copy may be right.
@@ -202,7 +202,8 @@ class Transfer:
         return random.uniform(0.5, 1.0) * min(ceiling, self.limits.longest_wait)
 
 
-def _check_space(folder: Path, file: FastqFile) -> None:
+def check_space(folder: Path, file: FastqFile) -> None:
+    """Raise `SeqharvestError` when a file is larger than what is free."""
     free = shutil.disk_usage(folder).free
     if file.size > free:
         raise SeqharvestError(

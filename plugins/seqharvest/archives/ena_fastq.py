@@ -1,19 +1,30 @@
-"""Fetches a run as the FASTQ that ENA publishes, verified as it stands."""
+"""Fetches a run as the FASTQ that ENA publishes, verified and stored as it stands."""
 
 from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from seqharvest.archives.download import Transfer
-from seqharvest.archives.fastq import inspect
+from seqharvest.archives.fastq import CHUNK, FastqReport, inspect
 from seqharvest.archives.model import FastqFile, Run
+from seqharvest.archives.pending import PendingObject
 from seqharvest.archives.reads import Attempt, Mate, Reads, Workbench, check_run
-from seqharvest.errors import ArchiveError
+from seqharvest.errors import ArchiveError, VerificationError
 
 MATE = re.compile(r"_([12])\.f(?:ast)?q\.gz$")
 WHOLE = re.compile(r"\.f(?:ast)?q\.gz$")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file of the run, and what is stored of it: nothing of orphans beside pairs."""
+
+    file: FastqFile
+    report: FastqReport
+    mate: Mate | None
 
 
 def obtain(run: Run, bench: Workbench) -> Reads:
@@ -25,15 +36,15 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     # Mates are unpacked and checked side by side: each takes one core, and one connection.
     with ThreadPoolExecutor(max_workers=min(len(files), max(1, bench.threads))) as pool:
         futures = {part: pool.submit(_mate, run, part, files[part], bench) for part in files}
-        mates = {part: future.result() for part, future in futures.items()}
-    kept = [mates[part] for part in ("1", "2") if part in mates] or [mates["orphans"]]
-    orphans = mates["orphans"].report.reads if len(kept) == 2 and "orphans" in mates else 0
+        parts = {part: future.result() for part, future in futures.items()}
+    kept = [part.mate for part in parts.values() if part.mate]
+    orphans = parts["orphans"].report.reads if len(kept) == 2 and "orphans" in parts else 0
     check_run(run, [mate.report for mate in kept], orphans)
     return Reads(
         source="ena",
         url=";".join(file.url for file in files.values()),
-        md5s=tuple(mate.md5 for mate in mates.values()),
-        sizes=tuple(mate.size for mate in mates.values()),
+        md5s=tuple(part.file.md5 for part in parts.values()),
+        sizes=tuple(part.file.size for part in parts.values()),
         mates=tuple(kept),
         orphans=orphans,
     )
@@ -63,7 +74,7 @@ def by_mate(run: Run) -> dict[str, FastqFile]:
     return dict(sorted(found.items()))
 
 
-def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> Mate:
+def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> _Part:
     path = Path(bench.folder) / f"{run.accession}_{part}.fastq.gz"
     transfer = Transfer(file, path, bench.limits)
     try:
@@ -71,6 +82,20 @@ def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> Mate:
     finally:
         bench.attempts += [Attempt("ena", file.url, why) for why in transfer.interruptions]
     report = inspect(path)
-    if part == "orphans" and len(run.fastq) > 1:
-        path.unlink()
-    return Mate(path, got.md5, got.size, report)
+    mate = None
+    if part != "orphans" or len(run.fastq) == 1:
+        number = 2 if part == "2" and len(run.fastq) > 1 else 1  # a mate alone is the first
+        mate = Mate(_send(path, got, number, bench), got.md5, got.size, report)
+    path.unlink()
+    return _Part(got, report, mate)
+
+
+def _send(path: Path, got: FastqFile, number: int, bench: Workbench) -> PendingObject:
+    target = bench.shelf.open(number, got.size)
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            target.write(piece)
+    content = target.finish()
+    if content.md5 != got.md5:  # what the network brought is not what the disk gave back
+        raise VerificationError(f"{path.name} changed on scratch", "replace the host's disk")
+    return target

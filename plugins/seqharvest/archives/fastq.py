@@ -168,36 +168,6 @@ def inspect(path: Path) -> FastqReport:
     return scan.finish()
 
 
-def compress(source: Path, target: Path, threads: int) -> FastqReport:
-    """Check a plain FASTQ and write it gzip-compressed, reading it once.
-
-    Raises `VerificationError` when it is not FASTQ. The same reads give the same bytes.
-    """
-    scan = FastqScan(source.name)
-    command = ["pigz", "-n", "-c", "-p", str(max(1, threads))]
-    with (
-        target.open("wb") as out,
-        source.open("rb") as plain,
-        _start(command, stdin=subprocess.PIPE, stdout=out) as process,
-    ):
-        assert process.stdin is not None
-        try:
-            for piece in _pieces(plain):
-                process.stdin.write(piece)
-                scan.feed(piece)
-        except BrokenPipeError:
-            log.debug("pigz ended early; its own message follows")
-        except VerificationError:
-            process.kill()
-            raise
-        _, message = process.communicate()
-    if process.returncode != 0:
-        raise SeqharvestError(
-            f"pigz could not compress {source.name}: {_tail(message)}", "check the scratch disk"
-        )
-    return scan.finish()
-
-
 def check_mates(first: FastqReport, second: FastqReport, run: str) -> None:
     """Raise `VerificationError` unless both mates hold the same reads in the same order."""
     if first.reads != second.reads:

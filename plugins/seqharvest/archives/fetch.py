@@ -10,16 +10,18 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import PurePosixPath
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from seqharvest.archives.model import Run
+from seqharvest.archives.scratch import reserved, scratch
+from seqharvest.archives.size import scratch_bytes
 from seqharvest.aws import client
 from seqharvest.errors import ArchiveError, InputError, SeqharvestError, VerificationError
 from seqharvest.layout import (
@@ -34,14 +36,20 @@ from seqharvest.layout import (
 from seqharvest.settings import settings
 
 if TYPE_CHECKING:
-    from seqharvest.archives.reads import Reads, Workbench
+    from seqharvest.archives.download import Limits
+    from seqharvest.archives.reads import Attempt, Reads, Workbench
 
 log = logging.getLogger(__name__)
 
 # Imported when used: a child that finds its run stored needs neither httpx nor numpy.
-SOURCES = {"sra": "seqharvest.archives.sra", "ena": "seqharvest.archives.ena_fastq"}
+SOURCES = {
+    "sra": "seqharvest.archives.sra",
+    "ena": "seqharvest.archives.ena_fastq",
+    "prefetch": "seqharvest.archives.prefetch",
+}
 # More threads than this only wait for the disk.
 MOST_THREADS = 8
+SCRATCH_PATIENCE = 3600.0  # seconds; a neighbour's run of average size takes some minutes
 
 
 @dataclass(frozen=True)
@@ -73,29 +81,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         return error.exit_code
     digest = PurePosixPath(options.manifest).stem.rpartition("-")[2]
+    attempts: list[Attempt] = []
     try:
-        fetch(s3, order, options.threads)
+        fetch(s3, order, options.threads, attempts=attempts)
     except Exception as error:  # whatever it was, the registry is to know why
-        return _failed(s3, order, digest, error)
+        return _failed(s3, order, digest, error, attempts)
     return 0
 
 
 def fetch(
-    s3: Any, order: Order, threads: int = 2, bench: Workbench | None = None
+    s3: Any,
+    order: Order,
+    threads: int = 2,
+    limits: Limits | None = None,
+    attempts: list[Attempt] | None = None,
 ) -> dict[str, Any]:
     """Bring a run's reads to S3 and return its provenance; a run that is stored stays untouched.
 
-    Raises `ArchiveError` naming each source's failure when none gave the run whole.
+    What was tried is appended to `attempts`, also when it fails. Raises `ArchiveError` naming each
+    source's failure when none gave the run whole.
     """
     where = f"{order.project} {order.sample} {order.run.accession}"
     known = stored(s3, order)
     if known is not None:
         log.info("%s: already stored, nothing to fetch", where)
         return known
+    from seqharvest.archives.download import Limits
+    from seqharvest.archives.pending import Shelf
+    from seqharvest.archives.reads import Workbench
+
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=scratch()) as folder:
-        reads, attempts = obtain(order, Path(folder), threads, bench)
-        keys = upload(s3, order, reads)
+    tried = [] if attempts is None else attempts
+    shelf = Shelf(
+        s3, order.bucket, partial(read_key, order.project, order.sample, order.run.accession)
+    )
+    need = scratch_bytes(order.run, order.sources)
+    with reserved(scratch(), need, SCRATCH_PATIENCE) as folder:
+        bench = Workbench(folder, shelf, threads, limits or Limits(), tried)
+        try:
+            reads = obtain(order, bench)
+            files = store(reads)
+        finally:
+            shelf.clear()
     provenance = {
         "run": order.run.accession,
         "sample": order.sample,
@@ -107,10 +134,10 @@ def fetch(
         "spots": reads.spots,
         "layout": reads.layout,
         "declared_layout": order.run.layout,
-        "files": keys,
+        "files": files,
         "orphans": reads.orphans,
         "constant_quality": reads.mates[0].report.constant_quality,
-        "attempts": attempts,
+        "attempts": [asdict(attempt) for attempt in tried],
         "tools": reads.tools,
         "seconds": round(time.monotonic() - started, 1),
         "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,26 +173,25 @@ def stored(s3: Any, order: Order) -> dict[str, Any] | None:
     return provenance if whole else None
 
 
-def obtain(
-    order: Order, folder: Path, threads: int, bench: Workbench | None = None
-) -> tuple[Reads, list[dict[str, str]]]:
-    """Try the sources in order; return the first one's verified reads and all that was tried."""
-    from seqharvest.archives.reads import Attempt, Workbench
+def obtain(order: Order, bench: Workbench) -> Reads:
+    """Try the sources in order; return the first one's verified reads, pending in S3."""
+    from seqharvest.archives.reads import Attempt
 
-    bench = bench or Workbench(folder, threads)
+    root = bench.folder
     for source in order.sources:
-        bench.folder = folder / source
+        bench.folder = root / source
         bench.folder.mkdir()
         try:
             reads: Reads = importlib.import_module(SOURCES[source]).obtain(order.run, bench)
         except (ArchiveError, VerificationError) as error:
             log.warning("%s: source %s failed: %s", order.run.accession, source, error)
             bench.attempts.append(Attempt(source, _url(order.run, source), str(error)))
+            bench.shelf.clear()
             shutil.rmtree(bench.folder)
             continue
         bench.attempts.append(Attempt(source, reads.url))
-        return reads, [asdict(attempt) for attempt in bench.attempts]
-    # The last word of each source; what was tried before it is in the log.
+        return reads
+    # The last word of each source; the outcome has all that was tried.
     last = {attempt.source: attempt.error for attempt in bench.attempts}
     raise ArchiveError(
         f"run {order.run.accession} of sample {order.sample} could not be fetched whole: "
@@ -173,23 +199,18 @@ def obtain(
     )
 
 
-def upload(s3: Any, order: Order, reads: Reads) -> list[dict[str, Any]]:
-    """Put the mates to S3 (each appears whole or not at all) and return what was put."""
+def store(reads: Reads) -> list[dict[str, Any]]:
+    """Let the mates appear in S3, now that all are verified; return what provenance says of them.
+
+    Should the job die between two mates, the provenance is absent and the run is fetched again.
+    """
     files = []
-    for number, mate in enumerate(reads.mates, start=1):
-        key = read_key(order.project, order.sample, order.run.accession, number)
-        # boto3 sends a CRC with every part, which S3 checks before the object exists.
-        s3.upload_file(
-            str(mate.path),
-            order.bucket,
-            key,
-            ExtraArgs={"ContentType": "application/gzip", "Metadata": {"md5": mate.md5}},
-        )
-        mate.path.unlink()
+    for mate in reads.mates:
+        mate.object.complete()
         report = mate.report
         files.append(
             {
-                "key": key,
+                "key": mate.object.key,
                 "md5": mate.md5,
                 "size": mate.size,
                 "reads": report.reads,
@@ -241,24 +262,27 @@ def _order(content: Mapping[str, Any], index: int, bucket: str, manifest: str) -
     return order
 
 
-def scratch() -> Path:
-    """Return the job's own disk: the instance store where there is one, else where it started."""
-    disk = Path(settings().scratch)
-    return disk if os.access(disk, os.W_OK) else Path.cwd()
-
-
 def _url(run: Run, source: str) -> str:
-    return run.sra_url if source == "sra" else ";".join(file.url for file in run.fastq)
+    if source == "ena":
+        return ";".join(file.url for file in run.fastq)
+    return run.sra_url if source == "sra" else run.accession
 
 
-def _failed(s3: Any, order: Order, digest: str, error: Exception) -> int:
+def _failed(
+    s3: Any, order: Order, digest: str, error: Exception, attempts: Sequence[Attempt]
+) -> int:
     """Record why the run was not fetched, where the stage looks for it."""
     known = isinstance(error, SeqharvestError)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     run = order.run.accession
     log.error("%s %s %s: %s", order.project, order.sample, run, reason, exc_info=not known)
     key = outcome_key("fetch", order.project, f"{digest}-{run}")
-    outcome = {"sample": order.sample, "run": run, "reason": reason}
+    outcome = {
+        "sample": order.sample,
+        "run": run,
+        "reason": reason,
+        "attempts": [asdict(attempt) for attempt in attempts],
+    }
     try:
         _put_json(s3, order.bucket, key, outcome)
     except Exception:

@@ -1,8 +1,7 @@
-"""A run's reads on scratch: what a source must hand over, and the checks that hold for each."""
+"""A run's reads: what a source must hand over, and the checks that hold for each."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqharvest.archives.download import Limits
-from seqharvest.archives.fastq import CHUNK, FastqReport, check_mates
+from seqharvest.archives.fastq import FastqReport, check_mates
 from seqharvest.archives.model import Run
+from seqharvest.archives.pending import PendingObject, Shelf
 from seqharvest.errors import SeqharvestError, VerificationError
 
 
@@ -26,9 +26,10 @@ class Attempt:
 
 @dataclass
 class Workbench:
-    """What a source works with: an empty folder, threads, and the list of what was tried."""
+    """What a source works with: an empty folder, a place in S3, threads, and what was tried."""
 
     folder: Path
+    shelf: Shelf
     threads: int = 2
     limits: Limits = field(default_factory=Limits)
     attempts: list[Attempt] = field(default_factory=list)
@@ -36,9 +37,9 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Mate:
-    """A verified, compressed FASTQ on scratch; `size` in bytes."""
+    """A verified, compressed FASTQ that S3 has, but does not show before `object.complete()`."""
 
-    path: Path
+    object: PendingObject
     md5: str
     size: int
     report: FastqReport
@@ -79,15 +80,6 @@ def check_run(run: Run, mates: Sequence[FastqReport], orphans: int) -> None:
             + ("; its mates seem to be interleaved in one file" if interleaved else ""),
             "try another source",
         )
-
-
-def md5_of(path: Path) -> str:
-    """Return the md5 of a file."""
-    digest = hashlib.md5()
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def run_tool(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
