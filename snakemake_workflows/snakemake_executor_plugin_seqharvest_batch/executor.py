@@ -106,7 +106,8 @@ class Executor(RemoteExecutor):
         self._look_at_outputs(info for info in active_jobs if _succeeded(details, info))
         for info in active_jobs:
             if info.external_jobid not in details:
-                yield info  # nothing ended in its array
+                info.aux = {"seen": "in a live array"}
+                yield info  # nothing ended there
             elif await self._still_active(info, details[info.external_jobid]):
                 yield info
             else:
@@ -421,9 +422,9 @@ class Executor(RemoteExecutor):
         seen = (info.aux or {}).get("seen")
         files = skip.files_of(info.job) if seen else None
         if files:
-            skip.look_again([files])
-            if await skip.are_there(files):
-                self.logger.info(f"Batch has forgotten {info.external_jobid}; its outputs exist.")
+            self._look_at_outputs([info])
+            if await skip.is_done(files):
+                self.logger.info(f"Batch has forgotten {info.external_jobid}; it is done.")
                 self._succeeded(info)
                 return False
         told = f"Batch has forgotten it (last seen {seen})" if seen else "Batch never showed it"

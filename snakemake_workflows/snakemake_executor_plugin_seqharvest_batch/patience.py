@@ -1,6 +1,7 @@
 """Which errors of AWS pass by themselves, and how to wait for that."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -33,7 +34,7 @@ DENIED = {
     "UnrecognizedClientException",
 }
 #: Batch's words for a queue that takes no jobs; a ClientException like any wrong argument.
-DISABLED = "not in ENABLED state"
+DISABLED = re.compile(r"not in (the )?ENABLED state")
 
 
 def patiently(
@@ -56,7 +57,7 @@ def is_denied(error: Exception) -> bool:
     """Tell whether nothing will work any more: no valid credentials, or a queue that is closed."""
     if isinstance(error, ClientError):
         problem = error.response["Error"]
-        return problem["Code"] in DENIED or DISABLED in problem.get("Message", "")
+        return problem["Code"] in DENIED or bool(DISABLED.search(problem.get("Message", "")))
     return type(error).__name__ in {
         "NoCredentialsError",
         "PartialCredentialsError",

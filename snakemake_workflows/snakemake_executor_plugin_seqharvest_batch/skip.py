@@ -49,7 +49,7 @@ def files_of(job: Any) -> Files | None:
     ]
     if not outputs or not all(_is_plain(file) for file in outputs):
         return None
-    inputs = [file for file in _external(jobs) if not is_flagged(file, "ancient")]
+    inputs = [f for f in _external(jobs) if _is_plain(f) and not is_flagged(f, "ancient")]
     return Files(outputs, inputs)
 
 
@@ -66,21 +66,15 @@ def look_again(files: Iterable[Files]) -> None:
 
 async def is_done(files: Files) -> bool:
     """Tell whether all outputs exist, are not empty and are not older than any input."""
-    if not await are_there(files):
-        return False
-    oldest = min([await file.storage_object.managed_mtime() for file in files.outputs])
-    for file in files.inputs:
-        thing = file.storage_object
-        if not await thing.managed_exists() or await thing.managed_mtime() > oldest:
-            return False
-    return True
-
-
-async def are_there(files: Files) -> bool:
-    """Tell whether all outputs exist and are not empty."""
+    times = []
     for file in files.outputs:
         thing = file.storage_object
         if not await thing.managed_exists() or not await thing.managed_size():
+            return False
+        times.append(await thing.managed_mtime())
+    for file in files.inputs:
+        thing = file.storage_object
+        if not await thing.managed_exists() or await thing.managed_mtime() > min(times):
             return False
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -121,6 +122,31 @@ def test_a_revoked_credential_ends_the_run_and_leaves_its_jobs_alone(head: Head)
     code, output = head.run()
     assert code == 0, output
     assert "submitted=0 attached=2 running=0 done=2" in output
+
+
+def test_a_job_batch_has_forgotten_is_judged_by_its_outputs(head: Head) -> None:
+    head.prepare("a", "b", seconds=5)
+    head.extra = {"--seqharvest-batch-lost-after-seconds": 1}
+    process = head.start()
+    head.batch.wait_for(head.queue, "RUNNING", 2)
+    time.sleep(1.5)  # a status round has seen them
+    for name in ("trim.txt", "count.txt"):
+        key = f"{head.results}/sample=a/{name}"
+        head.aws.client("s3").put_object(Bucket=head.aws.bucket, Key=key, Body=b"1\n")
+    _forget(head)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Batch has forgotten" in output
+    (failure,) = head.failures
+    assert (failure["kind"], failure["wildcards"]) == ("lost", {"sample": "b"})
+    assert failure["reason"] == "Batch has forgotten it (last seen in a live array)"
+    assert "submitted=3 attached=0 running=0 done=2 failed=0" in output
+
+
+def _forget(head: Head) -> None:
+    """Make the endpoint forget a queue's jobs, as AWS does after seven days."""
+    with sqlite3.connect(head.batch.state / "batch.sqlite") as database:
+        database.execute("DELETE FROM jobs WHERE queue = ?", (head.queue,))
 
 
 def test_a_disabled_queue_is_told_before_anything_is_submitted(head: Head) -> None:
