@@ -68,7 +68,7 @@ class Jobs:
         self._free: list[float] = []  # when the slots in use are free again
         self._starting: list[tuple[float, int, Member]] = []
         self._ending: list[tuple[float, int, Member]] = []
-        self._count = self._unended = 0
+        self.count = self._unended = 0  # members, and those that have not ended
 
     def add(self, name: str, queue: str, definition: str, size: int | None, **more: Any) -> Job:
         """Take a job in; each of its members gets its place in the schedule at once."""
@@ -79,10 +79,10 @@ class Jobs:
             member = self._scheduled(job, index, now)
             job.members.append(member)
             job.counts[member.status] += 1
-            self._count += 1
+            self.count += 1
             self._unended += 1
-            heapq.heappush(self._starting, (member.starts, self._count, member))
-            heapq.heappush(self._ending, (member.ends, self._count, member))
+            heapq.heappush(self._starting, (member.starts, self.count, member))
+            heapq.heappush(self._ending, (member.ends, self.count, member))
         self.by_id[job.id] = job
         return job
 

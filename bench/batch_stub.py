@@ -17,7 +17,7 @@ from typing import Any
 import botocore.session
 from aiohttp import web
 
-from bench.batch_jobs import STATES, Job, Jobs, Member
+from bench.batch_jobs import ENDED, STATES, Job, Jobs, Member
 from bench.stub_server import Handler, StubServer, arguments, serve
 from local.batch.protocol import ClientError, Protocol, ServiceError
 
@@ -44,7 +44,9 @@ class BatchStub(StubServer):
         self.timed = ("SubmitJob",)
         self.jobs = jobs
         self.work: Counter[str] = Counter()  # how often each thing was worked on
+        #: When DescribeJobs was asked, and how many jobs its caller took for active then.
         self.describes: list[dict[str, float]] = []
+        self._told: set[str] = set()  # those that a caller has been told have ended
         self._runner = runner
         self._rate, self._tokens, self._filled = rate, rate, time.monotonic()
         self._definitions: dict[str, dict[str, Any]] = {}
@@ -127,10 +129,15 @@ class BatchStub(StubServer):
     def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
         if len(request["jobs"]) > 100:
             raise ClientError("DescribeJobs takes at most 100 ids")
-        asked = {"at": time.time(), "ids": len(request["jobs"]), "active": self.jobs.active()}
-        self.describes.append(asked)
-        found = (self.jobs.member(job_id) for job_id in request["jobs"])
-        return {"jobs": [_detail(*one) for one in found if one]}
+        known = self.jobs.count - len(self._told)
+        self.describes.append({"at": time.time(), "active": known})
+        found = [one for job_id in request["jobs"] if (one := self.jobs.member(job_id))]
+        for job, child in found:
+            if (member := child or (job.members[0] if job.size is None else None)) and (
+                member.status in ENDED
+            ):
+                self._told.add(member.id)
+        return {"jobs": [_detail(*one) for one in found]}
 
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:
         if "arrayJobId" in request:
