@@ -26,7 +26,7 @@ with DAG(
 | Part | What happens | Where it can be looked at |
 |---|---|---|
 | `open` | claims the project for this run | `python -m seqharvest.registry show PROJECT` |
-| `fetch` | a Batch array job downloads and verifies the runs not there yet | `raw/project=…` |
+| `fetch` | Batch arrays, one a size of runs, fetch and verify what is missing | `raw/project=…` |
 | `qc` | a Snakemake head job per shard; then MultiQC and a verdict per sample | `qc/…/report/` |
 | `approve` | **waits for a person**, for days if need be | the task's log says how to decide |
 | `missing` | lists what the analysis lacks; with nothing missing, the analysis is skipped | |
@@ -95,20 +95,23 @@ A sample that fails does not stop the others; the registry says which failed, an
     )
 
     with TaskGroup("fetch", tooltip="The runs that are not in the bucket yet") as fetch:
-        fetch_plan = StageOperator(task_id="plan", stage="plan_fetch", project=PROJECT)
-        fetch_run = BatchJobOperator(
+        fetch_plan = StageOperator(
+            task_id="plan", stage="plan_fetch", project=PROJECT, at_least_one=True
+        )
+        fetch_run = BatchJobOperator.partial(
             task_id="run",
-            plan=fetch_plan.output,
             module="seqharvest.archives.fetch",
             job_queue="worker_queue",
             job_definition="fetch_job",
             array=True,
-        )
+            pool=settings().fetch_pool,
+            map_index_template="{{ task.plan.get('runs', 0) }} runs",
+        ).expand(plan=fetch_plan.output)
         fetch_record = StageOperator(
             task_id="record",
             stage="record_fetch",
             project=PROJECT,
-            arguments={"plan": fetch_plan.output},
+            arguments={"plans": fetch_plan.output},
             trigger_rule=AFTER_JOBS,
         )
         fetch_plan >> fetch_run >> fetch_record

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqharvest.archives.model import Run
+from seqharvest.errors import InputError
 from seqharvest.settings import settings
 
 GB = 10**9
@@ -16,11 +17,11 @@ HEADERS = 140  # bytes a spot: two reads' headers, '+' lines and line ends
 UNKNOWN = 20 * GB  # of scratch, for a run of which no size is published: the mean of public runs
 RESERVE = 1.1, GB // 4  # on top: file systems' blocks, and what the tools write beside
 MOST_VCPUS = 8  # more cores only wait for the network
-MEMORY_MB = 1500, 500  # to begin with, and for each core: fasterq-dump's sorting and pigz
+MEMORY_MB = 1000, 400  # to begin with, and for each core: fasterq-dump's sorting and pigz
 UPLOAD_SHARE = 0.04  # of an archive's size: parts of three streams that are held in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Size:
     """A shape of fetch jobs; the children of a Batch array all have the same."""
 
@@ -50,8 +51,11 @@ def size_of(values: Mapping[str, Any], sources: Sequence[str]) -> Size:
     Batch knows nothing of disk, so scratch comes with cores: a host's instance store is shared by
     its jobs as its cores are. What the largest host cannot give goes to the large-disk queue.
     """
-    run = Run.from_dict(values)
-    need, knobs = scratch_bytes(run, sources), settings()
+    knobs = settings()
+    try:
+        need = scratch_bytes(Run.from_dict(values), sources)
+    except InputError:  # the job itself says what is wrong with it, and fails alone
+        need = 0
     vcpus = 1
     while vcpus < MOST_VCPUS and need > vcpus * knobs.scratch_gb_per_vcpu * GB:
         vcpus *= 2
@@ -60,8 +64,9 @@ def size_of(values: Mapping[str, Any], sources: Sequence[str]) -> Size:
     largest = vcpus * knobs.scratch_gb_per_vcpu * GB if fits else need
     uploads = UPLOAD_SHARE * largest / (1 + FASTQ_OF_SRA)
     memory = MEMORY_MB[0] + MEMORY_MB[1] * vcpus + int(uploads / 2**20)
-    memory = -(-memory // 1024) * 1024  # few shapes, so that few arrays
-    return Size(vcpus, memory, "worker_queue" if fits else "large_disk_queue")
+    memory = -(-memory // 256) * 256  # few shapes, so that few arrays
+    large = not fits and knobs.large_disk_queue
+    return Size(vcpus, memory, "large_disk_queue" if large else "worker_queue")
 
 
 def _of_source(run: Run, source: str) -> int:

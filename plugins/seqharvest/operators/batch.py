@@ -41,7 +41,8 @@ class BatchJobOperator(BaseOperator):
     submit another. Clearing or marking the task, or its time-out, ends the job and its workers.
     An empty plan (no manifest, or nothing to do) succeeds at once.
 
-    :param plan: `{"manifest": key, "digest", "runs" or "samples": n}` from `seqharvest.stages`
+    :param plan: `{"manifest": key, "digest", "runs" or "samples": n}` from `seqharvest.stages`;
+        `queue`, `vcpus` and `memory_mb` in it go before the parameters below
     :param module: Python module the job runs
     :param job_queue: name of the queue's setting, e.g. "head_queue"
     :param job_definition: name of the job definition's setting, e.g. "head_job"
@@ -128,16 +129,20 @@ class BatchJobOperator(BaseOperator):
         stage, project, digest = layout.manifest_parts(self.plan["manifest"])
         return batch.JobRequest(
             name=batch.job_name(stage, project, digest),
-            queue=getattr(knobs, self.job_queue),
+            queue=getattr(knobs, self._queue()),
             definition=getattr(knobs, self.job_definition),
             command=("python", "-m", self.module, layout.uri(knobs.bucket, self.plan["manifest"])),
             key=f"{stage}/{project}/{digest}",
-            vcpus=self.vcpus,
-            memory_mb=self.memory_mb,
+            vcpus=self.plan.get("vcpus", self.vcpus),
+            memory_mb=self.plan.get("memory_mb", self.memory_mb),
             array_size=self._size() if self.array else 0,
             timeout_seconds=int(self.execution_timeout.total_seconds()),
             attempts=self.attempts,
         )
+
+    def _queue(self) -> str:
+        """Return the name of the setting that names the queue."""
+        return str((self.plan or {}).get("queue", self.job_queue))
 
     def _size(self) -> int:
         """Return how many pieces of work the plan has; 1 when it has a manifest and no count."""
@@ -189,7 +194,7 @@ class BatchJobOperator(BaseOperator):
     def _queues(self) -> list[str]:
         """Where the job and its workers may be."""
         knobs = settings()
-        queues = (getattr(knobs, self.job_queue), knobs.worker_queue, knobs.large_disk_queue)
+        queues = (getattr(knobs, self._queue()), knobs.worker_queue, knobs.large_disk_queue)
         return [queue for queue in dict.fromkeys(queues) if queue]
 
     # ---- collecting

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqharvest.archives.size import Size, size_of
 from seqharvest.errors import InputError
-from seqharvest.inventory import RawRun, entries, is_fetched, raw_runs
+from seqharvest.inventory import RawRun, is_fetched, raw_runs
 from seqharvest.layout import outcome_key, provenance_key, read_key, uri
+from seqharvest.listing import entries
 from seqharvest.registry import Move, ProjectState, Registry, SampleState
 from seqharvest.settings import settings
 from seqharvest.stages import manifests
@@ -56,11 +58,12 @@ def open_project(
     }
 
 
-def plan_fetch(project: str, by: str) -> dict[str, Any]:
-    """Store the manifest of the runs that are not in `raw/` yet; return it and how many `runs`.
+def plan_fetch(project: str, by: str) -> list[dict[str, Any]]:
+    """Store manifests of the runs that are not in `raw/` yet; return the plan of an array for each.
 
-    Its samples go to `fetching`. Private samples, whose reads must be there already, go on to
-    `fetched`, or fail naming the key that is missing.
+    A plan says how many `runs` it has, and what each of them takes: `vcpus`, `memory_mb` and the
+    setting of their `queue`. The runs' samples go to `fetching`. Private samples, whose reads must
+    be there already, go on to `fetched`, or fail naming the key that is missing.
     """
     registry = Registry()
     item = registry.move_project(project, ProjectState.FETCHING, by=by)
@@ -83,17 +86,35 @@ def plan_fetch(project: str, by: str) -> dict[str, Any]:
                 wanted.append({"sample": sample["sample"], "run": run})
     registry.move_samples(moves, by=by)
     _pass_private(registry, item, by)
-    content = {
-        "stage": "fetch",
-        "project": project,
-        "bucket": settings().bucket,
-        "sources": [name.strip() for name in settings().fetch_sources.split(",")],
-        "runs": wanted,
-    }
-    return {**manifests.write("fetch", project, content), "runs": len(wanted)}
+    return list(_arrays(project, wanted))
 
 
-def record_fetch(project: str, plan: Mapping[str, Any], by: str) -> dict[str, Any]:
+def _arrays(project: str, wanted: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the plan of an array for each size of runs, and so many as its length asks for.
+
+    The children of an array have one shape. An array is short, because a slot of the Airflow pool
+    is taken by a whole array: slots × length is how many runs are fetched at once.
+    """
+    sources = [name.strip() for name in settings().fetch_sources.split(",")]
+    sizes: dict[Size, list[Mapping[str, Any]]] = {}
+    for entry in wanted:
+        sizes.setdefault(size_of(entry["run"], sources), []).append(entry)
+    length = max(1, settings().fetch_array_size)
+    for size, members in sorted(sizes.items(), reverse=True):  # the long ones first
+        for start in range(0, len(members), length):
+            runs = members[start : start + length]
+            content = {
+                "stage": "fetch",
+                "project": project,
+                "bucket": settings().bucket,
+                "sources": sources,
+                "runs": runs,
+            }
+            written = manifests.write("fetch", project, content)
+            yield {**written, "runs": len(runs), **size.as_plan()}
+
+
+def record_fetch(project: str, plans: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
     """Move samples whose runs are all stored to `fetched`, the others to `failed` with a reason.
 
     A sample's layout becomes what its reads turned out to be. Returns the counts.
@@ -101,7 +122,7 @@ def record_fetch(project: str, plan: Mapping[str, Any], by: str) -> dict[str, An
     registry = Registry()
     item = registry.project(project)
     raw = raw_runs(settings().bucket, project)
-    reasons = _Reasons(project, plan["digest"])
+    reasons = _Reasons(project, [plan["digest"] for plan in plans if plan])
     moves = []
     for sample in registry.samples(project):
         if in_hand(item, sample, (SampleState.FETCHING,)):
@@ -173,14 +194,19 @@ def _stored(
 class _Reasons:
     """Why runs were not fetched, from the outcome objects that their jobs left."""
 
-    def __init__(self, project: str, digest: str) -> None:
-        self.project, self.digest = project, digest
-        self._written: set[str] | None = None
+    def __init__(self, project: str, digests: Sequence[str]) -> None:
+        self.project, self.digests = project, digests
+        self._keys: dict[str, str] | None = None
 
     def of(self, run: str) -> str:
         """Return the reason the run's job gave, or nothing."""
-        if self._written is None:  # listed only when something failed
-            prefix = outcome_key("fetch", self.project, f"{self.digest}-").removesuffix(".json")
-            self._written = {entry.key for entry in entries(settings().bucket, prefix)}
-        key = outcome_key("fetch", self.project, f"{self.digest}-{run}")
-        return str(read_json(key).get("reason", "")) if key in self._written else ""
+        if self._keys is None:  # listed only when something failed
+            self._keys = dict(self._outcomes())
+        return str(read_json(self._keys[run]).get("reason", "")) if run in self._keys else ""
+
+    def _outcomes(self) -> Iterator[tuple[str, str]]:
+        """Yield run and key of what the children of these arrays left."""
+        for digest in self.digests:
+            prefix = outcome_key("fetch", self.project, f"{digest}-").removesuffix(".json")
+            for entry in entries(settings().bucket, prefix):
+                yield entry.key.removeprefix(prefix).removesuffix(".json"), entry.key
