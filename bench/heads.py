@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,7 +180,8 @@ class Stock:
         self.environment = stubs.environment(s3, batch)
 
     def head(self, *options: str) -> Watched:
-        """Start Snakemake on all samples."""
+        """Start Snakemake on all samples, as on a fresh host: with no records of an earlier run."""
+        shutil.rmtree(self._folder / ".snakemake", ignore_errors=True)
         command = [str(STOCK_PYTHON), "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
         command += ["--configfile", "config.yaml", *self.OPTIONS, *options, "--", "samples"]
         return _start(command, self._folder, self.environment)
