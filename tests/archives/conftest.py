@@ -71,13 +71,24 @@ class _Handler(BaseHTTPRequestHandler):
         replies = self.archive.routes.get(parts.path, [Reply(b"not here", 404)])
         self._answer(replies.pop(0) if len(replies) > 1 else replies[0])
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
+    def do_HEAD(self) -> None:  # prefetch asks so; it is not among `requests`
+        reply = self.archive.routes.get(urlsplit(self.path).path, [Reply(b"", 404)])[0]
+        self.send_response(reply.status)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+
     def _answer(self, reply: Reply) -> None:
         status, body, headers = reply.status, reply.body, dict(reply.headers)
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted and reply.ranges and status == 200:
             first = int(wanted[1])
-            headers["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
-            status, body = 206, body[first:]
+            last = min(int(wanted[2] or len(body)), len(body) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+            status, body = 206, body[first : last + 1]
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -124,6 +135,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
     monkeypatch.setenv("SEQHARVEST_GEO_URL", f"{server.url}/geo")
     monkeypatch.setenv("SEQHARVEST_ENA_PORTAL_URL", f"{server.url}/portal")
     monkeypatch.setenv("SEQHARVEST_SRA_URL", server.url)
+    monkeypatch.setenv("SEQHARVEST_SDL_URL", f"{server.url}/sdl")
     monkeypatch.setenv("SEQHARVEST_ENA_FASTQ_SCHEME", "http")
     monkeypatch.setenv("SEQHARVEST_NCBI_API_KEY", "secret-key")
     settings.cache_clear()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,15 +179,19 @@ def test_nothing_unverified_from_ena_enters_s3(site: Site, archive: ArchiveServe
     assert site.keys() == {} and site.uploads() == []
 
 
+def assert_bases(site: Site, data: Path, run: str) -> None:
+    truth = (data / f"sra/{run}.fasta").read_text().split("\n")[1::2]
+    for mate, expected in ((1, truth[0::2]), (2, truth[1::2])):
+        stored = gzip.decompress(site.read(f"{run}_{mate}.fastq.gz")).decode().split("\n")
+        assert stored[1::4] == expected
+
+
 def test_a_paired_sra_archive_becomes_verified_fastq(
     site: Site, archive: ArchiveServer, data: Path
 ) -> None:
     run = replace(RUN, accession="ERR3487613", spots=10)
     provenance = site.fetch(sra(archive, run, data / "sra/ERR3487613"))
-    truth = (data / "sra/ERR3487613.fasta").read_text().split("\n")[1::2]
-    for mate, expected in ((1, truth[0::2]), (2, truth[1::2])):
-        stored = gzip.decompress(site.read(f"ERR3487613_{mate}.fastq.gz")).decode().split("\n")
-        assert stored[1::4] == expected
+    assert_bases(site, data, "ERR3487613")
     assert (provenance["source"], provenance["spots"], provenance["layout"]) == (
         "sra",
         10,
@@ -268,6 +273,124 @@ def test_a_reset_in_mid_archive_is_resumed_and_recorded(
     ours = gzip.decompress(site.read("SRR1_1.fastq.gz")).split(b"\n")
     theirs = gzip.decompress(original.read_bytes()).split(b"\n")
     assert ours[1::4] == theirs[1::4] and ours[3::4] == theirs[3::4]
+
+
+# ---- faults: right to the byte, or failed with the reason and nothing in S3
+
+GOOD = Path("ERR3487613")  # 10 pairs, whose bases the shared data tell
+TAG = {"ETag": '"v1"'}
+
+
+def flipped(body: bytes) -> bytes:
+    return body[:20_000] + bytes([body[20_000] ^ 0x10]) + body[20_001:]
+
+
+#: What the server does with an archive, and what becomes of the run: "" is right to the byte.
+FAULTS: dict[str, tuple[Callable[[bytes], list[Reply]], str]] = {
+    "429": (lambda b: [Reply(b"", 429), Reply(b)], ""),
+    "429 and when": (lambda b: [Reply(b"", 429, {"Retry-After": "1"}), Reply(b)], ""),
+    "429 next year": (lambda b: [Reply(b"", 429, {"Retry-After": "99999"})], "asks to wait 99999"),
+    "429 for ever": (lambda b: [Reply(b"", 429)], "HTTP 429"),
+    "500 once": (lambda b: [Reply(b"oh", 500), Reply(b)], ""),
+    "500 for ever": (lambda b: [Reply(b"oh", 500)], "HTTP 500: oh"),
+    "503 once": (lambda b: [Reply(b"", 503), Reply(b)], ""),
+    "stall": (lambda b: [Reply(b, pause=0.1), Reply(b)], ""),
+    "stall for ever": (lambda b: [Reply(b, pause=0.1)], "stalled"),
+    "reset": (lambda b: [Reply(b, headers=TAG, cut=9000), Reply(b, headers=TAG)], ""),
+    "reset for ever": (lambda b: [Reply(b, cut=9)], "broke off"),
+    "another length": (lambda b: [Reply(b, headers={"Content-Length": "99"})], "has 99 B"),
+    "another md5": (lambda b: [Reply(flipped(b))], "has md5"),
+    "too short": (lambda b: [Reply(b[:9000])], "has 9000 B"),
+    "web page": (lambda b: [Reply(b"<!doctype html><p>sorry")], "web page|has 23 B"),
+    "204": (lambda b: [Reply(b"", 204)], "204 No Content"),
+    "404": (lambda b: [Reply(b"", 404)], "HTTP 404"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_after_a_fault_a_run_is_right_to_the_byte_or_failed(
+    fault: str, site: Site, archive: ArchiveServer, data: Path, tmp_path: Path
+) -> None:
+    body = (data / "sra" / GOOD).read_bytes()
+    run = sra(archive, replace(RUN, accession=str(GOOD), spots=10), data / "sra" / GOOD)
+    replies, why = FAULTS[fault]
+    archive.serve(f"/sra/{GOOD}/{GOOD}", *replies(body))
+    if why:
+        with pytest.raises(ArchiveError, match=f"run {GOOD} of sample SRX1 .*sra: .*({why})"):
+            site.fetch(run, "sra")
+        assert site.keys() == {}
+    else:
+        attempts = site.fetch(run, "sra")["attempts"]
+        assert len(attempts) == len(archive.asked(f"/sra/{GOOD}/{GOOD}"))
+        assert_bases(site, data, str(GOOD))
+    assert site.uploads() == [] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["UploadPart", "CompleteMultipartUpload", "second complete"])
+def test_an_s3_that_fails_leaves_no_partial_object(
+    broken: str, site: Site, archive: ArchiveServer, tmp_path: Path
+) -> None:
+    failures = iter([False, True] if broken == "second complete" else [True])
+
+    def fail(**_: Any) -> None:
+        if next(failures, True):
+            raise ConnectionResetError("gone")
+
+    event = "CompleteMultipartUpload" if broken == "second complete" else broken
+    site.s3.meta.events.register(f"before-call.s3.{event}", fail)
+    run = replace(RUN, fastq=pair(archive, "SRR1"))
+    with pytest.raises(ConnectionResetError):
+        site.fetch(run, "ena")
+    whole = ["SRR1_1.fastq.gz"] if broken == "second complete" else []
+    assert sorted(site.keys()) == whole and site.uploads() == [] and list(tmp_path.iterdir()) == []
+    site.s3.meta.events.unregister(f"before-call.s3.{event}", fail)
+    site.fetch(run, "ena")
+    assert len(site.keys()) == 3
+
+
+# ---- prefetch
+
+
+def sdl(archive: ArchiveServer, accession: str, body: bytes, **changes: Any) -> None:
+    """Let NCBI's resolver know a run, as prefetch asks for it."""
+    link = archive.serve(f"/ncbi/{accession}", Reply(body))
+    file = {
+        "object": f"srapub|{accession}",
+        "type": "sra",
+        "name": accession,
+        "size": len(body),
+        "md5": hashlib.md5(body).hexdigest(),
+        "modificationDate": "2026-01-01T00:00:00Z",
+        "locations": [{"service": "ncbi", "region": "public", "link": link}],
+        **changes,
+    }
+    found = {"bundle": accession, "status": 200, "msg": "ok", "files": [file]}
+    archive.serve("/sdl", Reply(json.dumps({"version": "2", "result": [found]}).encode()))
+
+
+def test_prefetch_is_the_third_source_and_every_attempt_is_on_record(
+    site: Site, archive: ArchiveServer, data: Path, tmp_path: Path
+) -> None:
+    sdl(archive, str(GOOD), (data / "sra" / GOOD).read_bytes())
+    run = replace(RUN, accession=str(GOOD), spots=10, sra_url=f"{archive.url}/none")
+    provenance = site.fetch(run, "sra", "ena", "prefetch")
+    assert_bases(site, data, str(GOOD))
+    tried = [(one["source"], one["error"]) for one in provenance["attempts"]]
+    assert [source for source, _ in tried] == ["sra", "ena", "prefetch"]
+    assert "404" in tried[0][1] and "publishes no FASTQ" in tried[1][1] and tried[2][1] == ""
+    assert provenance["tools"]["prefetch"] and list(tmp_path.iterdir()) == []
+
+
+def test_a_prefetch_that_fails_says_why(site: Site, archive: ArchiveServer, data: Path) -> None:
+    body = (data / "sra" / GOOD).read_bytes()
+    run = replace(RUN, accession=str(GOOD), spots=10)
+    sdl(archive, str(GOOD), body, md5="0" * 32)
+    with pytest.raises(ArchiveError, match=r"prefetch: prefetch ERR3487613 failed .*verify"):
+        site.fetch(run, "prefetch")
+    sdl(archive, str(GOOD), flipped(body))
+    with pytest.raises(ArchiveError, match="prefetch: "):
+        site.fetch(run, "prefetch")
+    assert site.keys() == {} and site.uploads() == []
 
 
 # ---- the Batch child

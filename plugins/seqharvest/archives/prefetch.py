@@ -46,15 +46,14 @@ def _download(run: Run, bench: Workbench) -> Path:
             bench.attempts.append(Attempt("prefetch", run.accession, error))
             time.sleep(min(bench.limits.first_wait * 2**attempt, bench.limits.longest_wait))
         error = _once(run.accession, bench)
-        found = [
-            path
-            for kind in NAMES
-            if (path := bench.folder / run.accession / f"{run.accession}.{kind}").is_file()
-        ]
+        whole = [bench.folder / run.accession / f"{run.accession}.{kind}" for kind in NAMES]
+        found = [path for path in whole if path.is_file()]
         if not error and found:
             # The tools below take a run's name from its file.
             return found[0].replace(bench.folder / f"{run.accession}.sra")
         error = error or f"prefetch brought no archive of run {run.accession}"
+        for path in found:  # 3.0.3 takes a file that it has just rejected for whole the next time
+            path.unlink()
         log.warning("%s", error)
     raise ArchiveError(error, "try another source")
 
