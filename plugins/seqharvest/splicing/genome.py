@@ -64,6 +64,12 @@ class Genome:
     def pieces(self, name: str, strand: str, start: Ints, end: Ints) -> tuple[Bases, Ints]:
         """Join spans of one strand (5' to 3', counted from 1, inclusive); also each one's offset."""
         letters = self.contig(name)
+        if len(start) and (start.min() < 1 or end.max() > len(letters)):
+            raise InputError(
+                f"FASTA {self._path} has {len(letters)} bases of {name}; the annotation or the "
+                "junctions go beyond them",
+                "use FASTA and GTF of the same assembly",
+            )
         owner, within = expand(end - start + 1)
         at = start[owner] + within - 1
         found = letters[at] if strand == "+" else _COMPLEMENT[letters[len(letters) - 1 - at]]
