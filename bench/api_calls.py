@@ -1,7 +1,8 @@
 """Batch API calls of 20,000 worker chains, from the first submit to the last end of a job.
 
 BENCH_CHAINS (20000) chains in shards of BENCH_SHARD (2000), one head after the other; once with
-array jobs and once without. Stock runs BENCH_STOCK_CHAINS (50): it takes seconds for each. The Batch stub's jobs wait 1 s and run 5 to 20 s.
+array jobs and once without. Stock runs BENCH_STOCK_CHAINS (50): it takes seconds for each. The
+jobs of the Batch stub wait 1 s and run 5 to 20 s.
 """
 
 from __future__ import annotations
