@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from seqharvest.archives.download import Limits
 from seqharvest.archives.http import ArchiveClient, Patience
+from seqharvest.archives.limits import Limits
 from seqharvest.settings import settings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

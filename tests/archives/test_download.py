@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seqharvest.archives.download import Limits, Transfer
+from seqharvest.archives.download import Transfer
+from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import FastqFile
 from seqharvest.errors import ArchiveError, SeqharvestError, VerificationError
 
@@ -136,3 +137,50 @@ def test_a_file_that_scratch_cannot_hold_is_not_begun(
     with pytest.raises(SeqharvestError, match="large-disk queue"):
         huge.run()
     assert archive.requests == []
+
+
+@pytest.fixture
+def parallel(limits: Limits) -> Limits:
+    return replace(limits, parallel_from=1, span=200_000, progress=100_000)
+
+
+def test_a_large_file_comes_in_ranges_over_several_connections(
+    archive: ArchiveServer, tmp_path: Path, parallel: Limits
+) -> None:
+    moved = transfer(archive.serve("/f", Reply(BODY)), tmp_path, parallel)
+    assert moved.run().md5 == MD5
+    assert (tmp_path / "file").read_bytes() == BODY
+    spans = sorted(int(one["Range"][6:].split("-")[0]) for one in archive.asked("/f"))
+    assert spans == list(range(0, len(BODY), 200_000)) and moved.interruptions == []
+
+
+def test_ranges_that_fail_are_asked_for_again_and_no_others(
+    archive: ArchiveServer, tmp_path: Path, parallel: Limits
+) -> None:
+    bad = [Reply(BODY), Reply(b"", 503), Reply(BODY), Reply(BODY, cut=9), Reply(BODY, pause=0.1)]
+    url = archive.serve("/f", *bad, Reply(BODY))
+    moved = transfer(url, tmp_path, parallel)
+    assert moved.run().md5 == MD5
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert 1 <= len(moved.interruptions) <= 3
+    # At worst what was in flight at each failure comes twice.
+    assert len(archive.requests) <= 15 + 3 * (parallel.connections + 1)
+
+
+def test_without_ranges_one_connection_does(
+    archive: ArchiveServer, tmp_path: Path, parallel: Limits
+) -> None:
+    url = archive.serve("/f", Reply(BODY, ranges=False))
+    moved = transfer(url, tmp_path, parallel)
+    assert moved.run().md5 == MD5 and moved.interruptions == []
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_a_file_that_is_replaced_while_it_comes_is_brought_anew(
+    archive: ArchiveServer, tmp_path: Path, parallel: Limits
+) -> None:
+    old = [Reply(bytes(len(BODY)), headers={"ETag": '"old"'})] * 4
+    url = archive.serve("/f", *old, Reply(BODY, headers={"ETag": '"new"'}))
+    moved = transfer(url, tmp_path, parallel)
+    assert moved.run().md5 == MD5
+    assert any("changed while" in why for why in moved.interruptions)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from seqharvest.archives import fetch
-from seqharvest.archives.download import Limits
+from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import FastqFile, Run
 from seqharvest.errors import ArchiveError, InputError, SeqharvestError
 

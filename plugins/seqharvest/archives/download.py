@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,28 +16,14 @@ import httpx
 import tenacity
 
 from seqharvest.archives.http import USER_AGENT, PassingError, check_status, looks_like_html
+from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import FastqFile
+from seqharvest.archives.ranges import NoRangesError, Ranges, ReplacedError
 from seqharvest.errors import SeqharvestError, VerificationError
 
 log = logging.getLogger(__name__)
 
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a transfer is cut off and how often it is resumed; times in seconds."""
-
-    #: Slower than this over a window is stalled; the total time is never limited.
-    minimum_rate: float = 50_000  # bytes/s: 2.5 GB, the mean run, would take 14 hours
-    window: float = 30.0
-    silence: float = 30.0  # without a single byte
-    #: Attempts in a row that brought less than `progress`; one that brought more starts the count
-    #: anew, for a run of 100 GB may well be interrupted ten times.
-    fruitless_attempts: int = 5
-    progress: int = 1 << 20  # bytes
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
 
 
 @dataclass
@@ -54,6 +41,7 @@ class Transfer:
     def __post_init__(self) -> None:
         self._digest = hashlib.md5()
         self._before = 0
+        self._ranges = self.limits.connections > 1 and self.file.size >= self.limits.parallel_from
 
     def run(self) -> FastqFile:
         """Return the file's address with the md5 and size of the bytes that arrived.
@@ -115,6 +103,10 @@ class Transfer:
     def _stream(self, client: httpx.Client) -> None:
         if self.file.size and self.arrived == self.file.size:
             return
+        if self._ranges:
+            self._stream_ranges(client)
+        if self.file.size and self.arrived == self.file.size:
+            return
         with client.stream("GET", self.file.url, headers=self._range()) as response:
             if response.status_code == 416:
                 self._restart()
@@ -131,6 +123,33 @@ class Transfer:
             raise PassingError(f"{self.file.url} ended after {self.arrived} of {total} B")
         if self.file.size and self.arrived != self.file.size:
             raise self._wrong_size(self.arrived)
+
+    def _stream_ranges(self, client: httpx.Client) -> None:
+        """Bring the rest over several connections; what arrives is kept in order.
+
+        A server that gives no ranges is left to the single stream.
+        """
+        with Ranges(client, self.file, self.limits, self.arrived) as ranges:
+            try:
+                self._keep(ranges)
+            except NoRangesError:
+                log.info("%s gives no ranges, one connection must do", self.file.url)
+                self._ranges = False
+            except ReplacedError as error:
+                self._restart()
+                raise PassingError(str(error)) from error
+
+    def _keep(self, pieces: Iterable[bytes]) -> None:
+        since, mark = time.monotonic(), self.arrived
+        with self.path.open("ab") as out:
+            for piece in pieces:
+                out.write(piece)
+                self._digest.update(piece)
+                self.arrived += len(piece)
+                elapsed = time.monotonic() - since
+                if elapsed >= self.limits.window:
+                    self._watch((self.arrived - mark) / elapsed)
+                    since, mark = time.monotonic(), self.arrived
 
     def _range(self) -> dict[str, str]:
         if not self.arrived:

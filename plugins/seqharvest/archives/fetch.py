@@ -36,7 +36,7 @@ from seqharvest.layout import (
 from seqharvest.settings import settings
 
 if TYPE_CHECKING:
-    from seqharvest.archives.download import Limits
+    from seqharvest.archives.limits import Limits
     from seqharvest.archives.reads import Attempt, Reads, Workbench
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def fetch(
     if known is not None:
         log.info("%s: already stored, nothing to fetch", where)
         return known
-    from seqharvest.archives.download import Limits
+    from seqharvest.archives.limits import Limits
     from seqharvest.archives.pending import Shelf
     from seqharvest.archives.reads import Workbench
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seqharvest.archives.download import Limits
 from seqharvest.archives.fastq import FastqReport, check_mates
+from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import Run
 from seqharvest.archives.pending import PendingObject, Shelf
 from seqharvest.errors import SeqharvestError, VerificationError
