@@ -419,6 +419,52 @@ def test_a_typed_decision_with_an_unknown_sample_waits_and_says_so(
     assert registry.project(project)["state"] == "awaiting_review"
 
 
+def test_a_decision_typed_first_is_not_overwritten_by_another_way(
+    registry: Registry, project: str
+) -> None:
+    to_review(registry, project)
+    edit(registry, project, review_decision="reject", reviewed_by="eva")
+    with pytest.raises(StateConflict, match="eva was first and rejected it .* through dynamodb"):
+        registry.decide(project, "approved", by="ann", way="review page")
+    assert registry.project(project)["state"] == "rejected"
+
+
+def test_a_decision_typed_while_another_is_written_wins(registry: Registry, project: str) -> None:
+    to_review(registry, project)
+    chosen = registry._chosen
+
+    def typed_meanwhile(*arguments: Any) -> Any:
+        edit(registry, project, review_decision="reject", reviewed_by="eva")
+        return chosen(*arguments)
+
+    registry._chosen = typed_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(StateConflict, match="eva was first"):
+        registry.decide(project, "approved", by="ann", way="review page")
+    assert registry.project(project)["reviewed_by"] == "eva"
+
+
+def test_who_looked_at_other_verdicts_is_told(registry: Registry, project: str) -> None:
+    to_review(registry, project, "new")
+    with pytest.raises(StateConflict, match="verdicts changed since you looked"):
+        registry.decide(project, "approved", by="ann", way="t", seen="old")
+    assert registry.decide(project, "approved", by="ann", way="t", seen="new")["reviewed_hash"]
+
+
+def test_decisions_are_kept_and_are_stale_once_the_verdicts_changed(
+    registry: Registry, project: str
+) -> None:
+    to_review(registry, project, "first")
+    registry.decide(project, "rejected", by="ann", way="t", comment="too few reads")
+    registry.begin(project, run_id="again", by="dag")
+    registry.move_project(project, "qc", by="dag")
+    registry.await_review(project, by="dag", verdicts_hash="second", thresholds_version="2")
+    registry.decide(project, "approved", by="bob", way="u", exclude=["s1"])
+    later, earlier = registry.decisions(project)
+    assert (later["reviewed_by"], later["excluded"], later["stale"]) == ("bob", ["s1"], False)
+    assert later["reviewed_thresholds"] == "2"
+    assert (earlier["review_comment"], earlier["stale"]) == ("too few reads", True)
+
+
 # ---- the audit
 
 _acts = st.one_of(

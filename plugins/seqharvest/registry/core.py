@@ -156,7 +156,7 @@ class Registry(Reviews):
             if item.get("retried")
         }
         work = []
-        for item in self._projects({*waiting, *retried}):
+        for item in self.projects({*waiting, *retried}):
             since = item.get("reviewed_at", "") if item["state"] == "rejected" else ""
             new = [at for at in waiting.get(item["project"], []) if at > since]
             if _idle(item) and (new or item.get("retried")):
@@ -165,7 +165,7 @@ class Registry(Reviews):
                 )
         return sorted(work, key=lambda row: row["project"])
 
-    def _projects(self, projects: Iterable[str]) -> list[dict[str, Any]]:
+    def projects(self, projects: Iterable[str]) -> list[dict[str, Any]]:
         """Return PROJECT items in hundreds, as BatchGetItem takes them."""
         keys = [to_item({"pk": project, "sk": "PROJECT"}) for project in sorted(projects)]
         found: list[dict[str, Any]] = []

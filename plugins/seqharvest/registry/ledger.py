@@ -53,6 +53,7 @@ class Move:
     why: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)  # kept in the event only
+    unchanged: tuple[str, ...] = ()  # attributes that people edit by hand, without a version
     event: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -223,12 +224,20 @@ class Ledger:
             **update.pop("ExpressionAttributeValues"),
         }
         names = {"#s": "state", "#v": "version"}
+        condition = "#s = :was_state AND #v = :was_version"
+        for n, name in enumerate(move.unchanged):
+            names[f"#u{n}"] = name
+            if item.get(name) is None:
+                condition += f" AND attribute_not_exists(#u{n})"
+            else:
+                condition += f" AND #u{n} = :u{n}"
+                values[f":u{n}"] = to_value(item[name])
         return [
             {
                 "Update": {
                     "TableName": self.table,
                     "Key": to_item({"pk": item["pk"], "sk": item["sk"]}),
-                    "ConditionExpression": "#s = :was_state AND #v = :was_version",
+                    "ConditionExpression": condition,
                     "UpdateExpression": update["UpdateExpression"],
                     "ExpressionAttributeNames": {**names, **update["ExpressionAttributeNames"]},
                     "ExpressionAttributeValues": values,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seqharvest.errors import InputError, StateConflict
@@ -26,9 +27,13 @@ _RECORD = (
     "review_way",
     "review_comment",
     "reviewed_hash",
+    "reviewed_thresholds",
+    "reviewed_report",
     "excluded",
     "include",
 )
+#: How a decision typed into the item by hand is recorded.
+BY_HAND = "dynamodb"
 _VERDICT_STATES = {
     "pass": SampleState.QC_PASSED,
     "warn": SampleState.QC_WARNED,
@@ -72,34 +77,50 @@ class Reviews(Ledger):
         comment: str = "",
         exclude: Iterable[str] = (),
         include: Iterable[str] = (),
+        seen: str | None = None,
     ) -> dict[str, Any]:
         """Record a person's decision on a project that awaits review, and return its new item.
 
         `exclude` keeps samples out of the analysis, `include` brings in ones that failed QC or
-        were excluded before. The same decision by the same person again changes nothing. Raises
-        `StateConflict` naming who was first, `InputError` for samples the project lacks.
+        were excluded before; `seen` is the hash of the verdicts the person looked at. The same
+        decision by the same person again changes nothing. Raises `StateConflict` naming who was
+        first, or when the verdicts are no longer those; `InputError` for samples the project lacks.
         """
         item = self.project(project)
-        choice = _spelled(decision)
+        if item["state"] == ProjectState.AWAITING_REVIEW and item.get("review_decision"):
+            self.adopt_decision(project)  # somebody typed one before
+            item = self.project(project)
+        given = _Given(_spelled(decision), by, way, comment, set(exclude), set(include), seen)
+        return self._decide(item, given)
+
+    def _decide(self, item: dict[str, Any], given: _Given) -> dict[str, Any]:
+        project, choice, by = item["project"], given.choice, given.by
         if item["state"] != ProjectState.AWAITING_REVIEW:
             if choice == item["state"] and by == item.get("reviewed_by"):
                 self.apply_exclusions(item, by=by)
                 return item
             raise self._not_awaiting(item, choice)
+        if given.seen is not None and given.seen != item.get("verdicts_hash"):
+            raise _changed(project, choice)
         record = {
             "review_decision": str(choice),
             "reviewed_by": by,
             "reviewed_at": now(),
-            "review_way": way,
-            "review_comment": comment,
+            "review_way": given.way,
+            "review_comment": given.comment,
             "reviewed_hash": item.get("verdicts_hash"),
-            **self._chosen(project, choice, set(exclude), set(include)),
+            "reviewed_thresholds": item.get("thresholds_version"),
+            "reviewed_report": item.get("verdicts_key"),
+            **self._chosen(project, choice, given.exclude, given.include),
         }
         fields = {**record, **(self.end_of_round(item) if choice == "rejected" else {})}
-        move = Move(item, choice, comment or f"decided through {way}", fields, details=record)
+        why = given.comment or f"decided through {given.way}"
+        move = Move(item, choice, why, fields, details=record, unchanged=("review_decision",))
         try:
             decided = self._write(move, by)
         except StateConflict:
+            if given.way != BY_HAND:
+                self.adopt_decision(project)
             raise self._not_awaiting(self.project(project), choice) from None
         self.apply_exclusions(decided, by=by)
         return decided
@@ -114,21 +135,34 @@ class Reviews(Ledger):
         if item["state"] != ProjectState.AWAITING_REVIEW or not typed:
             return None
         try:
-            return self.decide(
-                project,
+            given = _Given(
                 _spelled(typed),
                 by=str(item.get("reviewed_by") or "dynamodb console"),
-                way="dynamodb",
+                way=BY_HAND,
                 comment=str(item.get("review_comment") or ""),
-                exclude=_names(item.get("excluded")),
-                include=_names(item.get("include")),
+                exclude=set(_names(item.get("excluded"))),
+                include=set(_names(item.get("include"))),
             )
+            return self._decide(item, given)
         except InputError as error:
             log.warning("%s: the decision typed into DynamoDB is not usable: %s", project, error)
             return None
         except StateConflict as error:  # somebody decided, or typed, since we read the item
             log.warning("%s: %s", project, error)
             return None
+
+    def decisions(self, project: str) -> list[dict[str, Any]]:
+        """Return every decision that was taken on a project, the newest first.
+
+        `stale` are those on verdicts that have changed since.
+        """
+        current = self.project(project).get("verdicts_hash")
+        taken = [
+            {**event["details"], "stale": event["details"].get("reviewed_hash") != current}
+            for event in self.events(project)
+            if event.get("details", {}).get("review_decision")
+        ]
+        return sorted(taken, key=lambda record: record["reviewed_at"], reverse=True)
 
     def apply_exclusions(self, item: Mapping[str, Any], *, by: str) -> None:
         """Bring the samples' states in line with the project's decision; harmless to repeat."""
@@ -191,11 +225,33 @@ class Reviews(Ledger):
                 f" through {item.get('review_way')}",
                 f"it is {item['state']} now; clear a QC task to have it reviewed again",
             )
+        if item["state"] == ProjectState.AWAITING_REVIEW:
+            return _changed(project, choice)
         return StateConflict(
             f"project {project} was not {choice}: it does not await review, it is"
             f" {item['state']} since {item['state_since']}",
             "wait until its QC is done",
         )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A decision as it was given."""
+
+    choice: ProjectState
+    by: str
+    way: str
+    comment: str = ""
+    exclude: set[str] = field(default_factory=set)
+    include: set[str] = field(default_factory=set)
+    seen: str | None = None
+
+
+def _changed(project: str, choice: str) -> StateConflict:
+    return StateConflict(
+        f"project {project} was not {choice}: its verdicts changed since you looked at them",
+        "look at the new ones, and decide again",
+    )
 
 
 def _spelled(decision: Any) -> ProjectState:
