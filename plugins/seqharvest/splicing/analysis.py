@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seqharvest.errors import InputError
 from seqharvest.splicing.events import TYPES, Events, Limits, event_ids, find_events
 from seqharvest.splicing.exome import Exome
 from seqharvest.splicing.forms import EXACT, FITS, Pairs, fitting, judged
@@ -80,6 +81,7 @@ def by_contig(
     seen = pc.unique(pooled["chrom"]).to_pylist()
     for contig in [*annotation.contigs, *sorted(set(seen) - set(annotation.contigs))]:
         here = pooled.filter(pc.equal(pooled["chrom"], contig))
+        _check_places(annotation, contig, here, genome.length(contig))
         strands = [
             _Analysis(strand_of(annotation, contig, sign, genome.length(contig)), here)
             for sign in "+-"
@@ -127,7 +129,9 @@ class _Analysis:
         self._genes_code[strand.gene[strand.coding]] = True
         self.events = self._event_table(events, pairs, verdicts)
         self.isoforms = self._isoform_table(events, pairs, verdicts)
-        self.junctions = self._junction_table(_candidates(strand, found, judge, events, pairs, verdicts))
+        self.junctions = self._junction_table(
+            _candidates(strand, found, judge, events, pairs, verdicts)
+        )
 
     def _event_table(self, events: Events, pairs: Pairs, verdicts: list[Verdicts]) -> pa.Table:
         strand = self.strand
@@ -152,7 +156,9 @@ class _Analysis:
         return SPLICING_EVENTS.from_columns(
             {
                 "event_id": self._text(self._ids),
-                "event_type": self._text(np.array([name for name, _ in TYPES], object)[events.kind]),
+                "event_type": self._text(
+                    np.array([name for name, _ in TYPES], object)[events.kind]
+                ),
                 **self._gene_columns(events.gene),
                 "chrom": self._text([strand.contig] * len(events)),
                 "strand": self._text([strand.sign] * len(events)),
@@ -322,7 +328,7 @@ def _candidates(
     verdicts: list[Verdicts],
 ) -> _Candidates:
     """All that junctions can be judged by, in this order of trust: a transcript annotated with it
-    and known to code; an event's form that fits exactly; a transcript annotated with it as decaying;
+    and known to code; an event's form that fits exactly; a transcript annotated with it that decays;
     a form or the lone junction where it fits less well; a transcript that cannot be read."""
     carrier = _carriers(strand, found, judge)
     parts = [carrier]
@@ -330,7 +336,9 @@ def _candidates(
         event, donor, acceptor = events.form_introns(inclusion)
         intron, pair = matches(pairs.owner, event)
         junction = found.find(donor, acceptor)[intron]
-        parts.append(_modelled(judge, junction, pairs.take(pair), one.take(pair), pairs.owner[pair]))
+        parts.append(
+            _modelled(judge, junction, pairs.take(pair), one.take(pair), pairs.owner[pair])
+        )
     parts.append(_lone(strand, found, judge, carrier.junction))
     whole = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -391,6 +399,21 @@ def _lone(strand: Strand, found: Junctions, judge: Judge, carried: Ints) -> _Can
     verdicts = judged(strand, judge, pairs, flanks, nothing)
     none = np.full(len(pairs.owner), -1, np.int64)
     return _modelled(judge, junction[pairs.owner], pairs, verdicts, none)
+
+
+def _check_places(annotation: Annotation, contig: str, pooled: pa.Table, length: int) -> None:
+    """Raise `InputError` where annotation or junctions go beyond the genome."""
+    number = annotation.contigs.index(contig) if contig in annotation.contigs else -1
+    exons = annotation.contig[annotation.exon_transcript] == number
+    for what, ends in (
+        ("annotation", annotation.exon_end[exons]),
+        ("junctions", pooled["intron_end"].to_numpy() + 1),
+    ):
+        if len(ends) and (farthest := int(ends.max())) > length:
+            raise InputError(
+                f"the {what} go to {contig}:{farthest}, the FASTA has {length} bases of it",
+                "use FASTA, GTF and junctions of the same release",
+            )
 
 
 def _of_no_strand(pooled: pa.Table, strands: list[_Analysis]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Equal-tailed intervals of a beta posterior, for arrays, without SciPy (Airflow's image has none)."""
+"""Equal-tailed intervals of a beta posterior, for arrays; SciPy is not among our requirements."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _TERMS = 300  # of the continued fraction; it needs about the root of the larger
 def interval(inclusion: Floats, exclusion: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Bounds of the share, given reads for and against it; fractional reads are allowed.
 
-    Beta(inclusion + 1/2, exclusion + 1/2), the Jeffreys interval; its lower bound is 0 where nothing
-    speaks for the share, the upper 1 where nothing speaks against it (Brown, Cai & DasGupta 2001).
+    Beta(inclusion + 1/2, exclusion + 1/2), the Jeffreys interval; its lower bound is 0 where
+    nothing speaks for the share, the upper 1 where nothing speaks against it (Brown, Cai &
+    DasGupta 2001, Statistical Science 16:101).
     """
     # Counts repeat: a sample's hundred thousand events have a few thousand different pairs.
     pairs, which = np.unique(np.stack([inclusion, exclusion]), axis=1, return_inverse=True)
@@ -91,7 +92,7 @@ def cumulative(x: Floats, a: Floats, b: Floats, scale: Floats) -> Floats:
 
 
 def log_gamma(x: Floats) -> Floats:
-    """Logarithm of the gamma function for x > 0: Stirling's series, shifted to where it is exact."""
+    """Logarithm of the gamma function for x > 0: Stirling's series, where it is exact."""
     shift = np.zeros_like(x)
     y = x.copy()
     for _ in range(10):

@@ -290,9 +290,7 @@ def _alternative(graph: _Graph, limits: Limits, *, acceptor: bool) -> Events:
     one, two = one[~between], two[~between]
     known = graph.annotated[two], graph.annotated[one]
     if acceptor:
-        return _events(
-            A3, gene[one], shared[one], site[two], site[one] - 1, site[one], *known
-        )
+        return _events(A3, gene[one], shared[one], site[two], site[one] - 1, site[one], *known)
     return _events(A5, gene[one], site[one], site[one] + 1, site[two], shared[one], *known)
 
 

@@ -25,7 +25,7 @@ Block = tuple[Ints, Ints]
 
 @dataclass(frozen=True)
 class Pairs:
-    """A stretch (by its number) on a transcript: the exons with its neighbours, how well it fits."""
+    """A stretch (by number) on a transcript: the exons with its neighbours, how well it fits."""
 
     owner: Ints
     transcript: Ints
@@ -111,7 +111,7 @@ def _with_fit(
     left, right = left[pairs.owner], right[pairs.owner]
     ends, starts = strand.exon_end[pairs.before], strand.exon_start[pairs.behind]
     same = pairs.before == pairs.behind
-    # Pieces between the neighbours: rest of the left one's exon, exons between, rest of the right's.
+    # Pieces between: the rest of the left one's exon, whole exons, the rest of the right one's.
     head = ends > left
     between = np.maximum(pairs.behind - pairs.before - 1, 0)
     tail = ~same & (starts < right)

@@ -121,17 +121,17 @@ def strand_of(annotation: Annotation, contig: str, sign: str, length: int) -> St
     ][:, 2]
     if minus:
         starts, ends = length + 1 - ends, length + 1 - starts
-        cds = tuple(np.where(part > 0, length + 1 - part, 0) for part in reversed(cds))
+        cds = (_turned(cds[1], length), _turned(cds[0], length))
         recoded = length + 1 - (recoded + 2)
     owner, starts, ends = _merged(local[annotation.exon_transcript[mine]], starts, ends)
     return Strand(
         contig,
         sign,
         length,
-        [annotation.gene_ids[i] for i in genes],
-        [annotation.gene_names[i] for i in genes],
-        [annotation.transcript_ids[i] for i in transcripts],
-        [annotation.biotypes[i] for i in transcripts],
+        [annotation.gene_ids[i] for i in genes.tolist()],
+        [annotation.gene_names[i] for i in genes.tolist()],
+        [annotation.transcript_ids[i] for i in transcripts.tolist()],
+        [annotation.biotypes[i] for i in transcripts.tolist()],
         gene.astype(np.int64),
         annotation.rank[transcripts],
         annotation.start_unknown[transcripts],
@@ -154,6 +154,10 @@ def _merged(owner: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
     if len(begin) == len(owner):
         return owner, start, end
     return owner[begin], start[begin], np.maximum.reduceat(end, begin)
+
+
+def _turned(position: Ints, length: int) -> Ints:
+    return np.where(position > 0, length + 1 - position, 0)
 
 
 def _index(names: tuple[str, ...], name: str) -> int:

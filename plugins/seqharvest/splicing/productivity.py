@@ -38,7 +38,6 @@ RULES: tuple[tuple[str, int, str], ...] = (
     ("no_compatible_transcript", UNDETERMINED, "no coding transcript of the gene spans it"),
     ("no_gene", UNDETERMINED, "it lies in no gene"),
     ("strand_unknown", UNDETERMINED, "no splice motif and no annotated splice site"),
-    ("no_sequence", UNDETERMINED, "the FASTA lacks the contig"),
     ("noncoding_gene", NON_CODING, "no transcript of the gene has a CDS"),
     ("noncoding_transcript", NON_CODING, "only transcripts without a CDS have it"),
 )
@@ -114,7 +113,9 @@ class Judge:
             (distance > 0, "stop_near_last_junction"),
         )
         rule = np.select(
-            [holds for holds, _ in asked], [RULE[name] for _, name in asked], RULE["stop_in_last_exon"]
+            [holds for holds, _ in asked],
+            [RULE[name] for _, name in asked],
+            RULE["stop_in_last_exon"],
         )
         return Verdicts(
             rule,

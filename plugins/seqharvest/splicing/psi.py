@@ -2,11 +2,11 @@
 
 Per type, with I and E the reads for the inclusion and the exclusion form, PSI = I / (I + E):
 
-- cassette exon: I = mean of the two junctions into and out of the exon, E = the junction that skips
-  it (SplAdder: Kahles et al. 2016, Bioinformatics 32:1840).
-- alternative 5' or 3' site: I = the junction of the longer exon, E = that of the shorter (SplAdder).
-- retained intron: I = mean of the unspliced reads over the intron's two boundaries, E = the junction
-  (percent intron retention: Braunschweig et al. 2014, Genome Research 24:1774).
+- cassette exon: I = mean of the two junctions into and out of the exon, E = the junction that
+  skips it (SplAdder: Kahles et al. 2016, Bioinformatics 32:1840).
+- alternative 5' or 3' site: I = the junction of the longer exon, E = the shorter's (SplAdder).
+- retained intron: I = mean of the unspliced reads over the intron's two boundaries, E = the
+  junction (percent intron retention: Braunschweig et al. 2014, Genome Research 24:1774).
 - mutually exclusive exons: I = mean of the two junctions of the exon that is first in the direction
   of transcription, E = mean of the other's (SplAdder, whose table reports 1 - PSI).
 
@@ -30,9 +30,7 @@ from seqharvest.splicing.tables import EVENT_PSI
 _RI = TYPES[RI][0]
 
 
-def event_psi(
-    events: pa.Table, junctions: pa.Table, retention: pa.Table | None = None
-) -> pa.Table:
+def event_psi(events: pa.Table, junctions: pa.Table, retention: pa.Table | None = None) -> pa.Table:
     """PSI of every event in every sample of a `junctions` table; no row where nothing was read.
 
     Retained introns are told only where there is a `retention` table (see `junctions.retained`).
@@ -67,9 +65,7 @@ class _Counted:
         self._places = _Places(events["chrom"], events["strand"])
         self._forms = [self._form(flat, inclusion) for inclusion in (True, False)]
         self._is_retained = pc.equal(events["event_type"], _RI).to_numpy()
-        self._intron = self._places.add(
-            np.arange(events.num_rows), flat.left + 1, flat.right - 1
-        )
+        self._intron = self._places.add(np.arange(events.num_rows), flat.left + 1, flat.right - 1)
         self._places.close()
 
     def rows(self, junctions: pa.Table, retention: pa.Table | None) -> Iterator[pa.Table]:
@@ -83,7 +79,7 @@ class _Counted:
             yield self._sample(name, mine, kept)
 
     def _form(self, events: Events, inclusion: bool) -> tuple[Ints, Ints]:
-        """Numbers of the left and the right junction of each event's form; -1 where there is none."""
+        """Numbers of each event's left and right junction in a form; -1 where there is none."""
         event, donor, acceptor = events.form_introns(inclusion)
         place = self._places.add(event, donor + 1, acceptor - 1)
         left = np.full(len(events), -1, np.int64)
@@ -105,7 +101,6 @@ class _Counted:
         means = [
             np.where(right < 0, left, (left + np.maximum(right, 0)) / 2) for left, right in sides
         ]
-        told = np.full(len(reads), True)[:0]
         told = (means[0] + means[1]) > 0
         if retention is None:
             told &= ~self._is_retained
@@ -126,7 +121,7 @@ class _Counted:
             "inclusion": inclusion,
             "exclusion": exclusion,
             "psi": psi,
-            # Both hold the interval's level; a share at its very edge is not left outside.
+            # The prior draws towards the middle: a share near an edge may lie outside, by a hair.
             "psi_low": np.minimum(low, psi),
             "psi_high": np.maximum(high, psi),
         }

@@ -17,7 +17,7 @@ def keys(group: Ints, position: Ints) -> Ints:
 
 
 def expand(counts: Ints) -> tuple[Ints, Ints]:
-    """Owner of each element and its number within the owner's list: [2, 1] → [0, 0, 1], [0, 1, 0]."""
+    """Owner of each element and its number in the owner's list: [2, 1] → [0, 0, 1], [0, 1, 0]."""
     owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     before = np.cumsum(counts) - counts
     return owner, np.arange(len(owner), dtype=np.int64) - before[owner]

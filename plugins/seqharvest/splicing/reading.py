@@ -148,9 +148,7 @@ def _offset_of(isoforms: Isoforms, position: Ints) -> Ints:
     return found
 
 
-def _stops_within(
-    exome: Exome, isoforms: Isoforms, begin: Ints, joined: Ints, frame: Ints
-) -> Ints:
+def _stops_within(exome: Exome, isoforms: Isoforms, begin: Ints, joined: Ints, frame: Ints) -> Ints:
     """First stop codon that lies wholly in each exon."""
     place = exome.at(isoforms.start)
     codon = np.maximum(begin, np.minimum(frame, joined))
@@ -190,5 +188,3 @@ def _stops_across(
     stop = exome.is_stop(*places)
     found[cut[stop]] = codon[cut[stop]]
     return found
-
-

@@ -8,7 +8,7 @@ _EVENT = Column(
     "event_id",
     "string",
     "",
-    "gene:type:contig:left flank:block[:second block]:right flank:strand; the same in every project",
+    "gene:type:contig:left flank:block[:2nd block]:right flank:strand; the same in every project",
 )
 _GENE = (
     Column("gene_id", "string", "", "Gene id of the release's GTF"),
@@ -16,7 +16,11 @@ _GENE = (
 )
 _CLASSES = "productive, nonproductive, undetermined or noncoding"
 _TRANSCRIPT = Column(
-    "transcript_id", "string", "", "Transcript it was judged on; null where none fits", nullable=True
+    "transcript_id",
+    "string",
+    "",
+    "Transcript it was judged on; null where none fits",
+    nullable=True,
 )
 _FIT = Column(
     "fit",
@@ -37,7 +41,11 @@ _JUDGED = (
     ),
     Column("start_to_stop", "bigint", "nt", "Open reading frame without its stop", nullable=True),
     Column(
-        "start_proximal", "boolean", "", "Stop within 150 nt of the start: may escape", nullable=True
+        "start_proximal",
+        "boolean",
+        "",
+        "Stop within 150 nt of the start: may escape",
+        nullable=True,
     ),
     Column("stop_exon_length", "bigint", "nt", "Exon that the stop begins in", nullable=True),
     Column(
@@ -114,11 +122,15 @@ EVENT_PSI = Table(
         _EVENT,
         _GENE[0],
         Column("event_type", "string", "", "Type, such as cassette_exon"),
-        Column("inclusion_reads_left", "bigint", "reads", "Over the inclusion form's left junction"),
+        Column(
+            "inclusion_reads_left", "bigint", "reads", "Over the inclusion form's left junction"
+        ),
         Column(
             "inclusion_reads_right", "bigint", "reads", "Over its right junction", nullable=True
         ),
-        Column("exclusion_reads_left", "bigint", "reads", "Over the exclusion form's left junction"),
+        Column(
+            "exclusion_reads_left", "bigint", "reads", "Over the exclusion form's left junction"
+        ),
         Column(
             "exclusion_reads_right", "bigint", "reads", "Over its right junction", nullable=True
         ),
