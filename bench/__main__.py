@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "duplicates": (),
     "api_calls": (),
     "first_submission": (),
+    "fetch": (),
 }
 KEPT = REPO / "docs" / "benchmarks.md"
 MARK = "<!-- below: written by `make bench KEEP=yes` -->"

@@ -76,6 +76,9 @@ class StackConfig:
             "SEQHARVEST_GEO_URL": f"{archive}/geo/query/acc.cgi",
             "SEQHARVEST_ENA_PORTAL_URL": f"{archive}/ena/portal/api",
             "SEQHARVEST_SRA_URL": archive,
+            # Not there: prefetch, whose requests uvicorn refuses (a NUL follows their body), is
+            # to fail here instead of asking NCBI.
+            "SEQHARVEST_SDL_URL": f"{archive}/sdl/2/retrieve",
             "SEQHARVEST_ENA_FASTQ_SCHEME": "http",
             "SEQHARVEST_NCBI_EMAIL": "demo@localhost",
             "SEQHARVEST_REVIEW_URL": self.url("airflow"),
