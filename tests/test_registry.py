@@ -424,7 +424,7 @@ def test_a_decision_typed_first_is_not_overwritten_by_another_way(
 ) -> None:
     to_review(registry, project)
     edit(registry, project, review_decision="reject", reviewed_by="eva")
-    with pytest.raises(StateConflict, match="eva was first and rejected it .* through dynamodb"):
+    with pytest.raises(StateConflict, match=r"eva was first and rejected it .* through dynamodb"):
         registry.decide(project, "approved", by="ann", way="review page")
     assert registry.project(project)["state"] == "rejected"
 

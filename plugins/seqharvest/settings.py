@@ -38,6 +38,12 @@ class Settings:
     intake_poll_seconds: float = 60.0
     approval_poll_seconds: float = 30.0
     review_url: str = "http://localhost:8080"  # where people reach the Airflow UI
+    #: Users and @roles of Airflow that may review, with commas; empty: who may answer its
+    #: Required Actions.
+    reviewers: str = ""
+    review_notifiers: str = ""  # JSON: [{"notifier": "<class>", "<argument>": …}]
+    review_reminder_hours: float = 24.0  # again and again, through the notifiers
+    review_policy: str = ""  # all-pass: projects whose every sample passes are approved
     owner_link: str = "mailto:seqharvest@localhost"  # the platform's owners, a link on each DAG
 
     eutils_url: str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"

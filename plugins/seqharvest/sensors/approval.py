@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 
+from seqharvest.review.links import ReviewLink, page_of
 from seqharvest.settings import settings
-
-#: The project was approved, now or on an earlier pass through the gate.
-PAST_THE_GATE = ("approved", "analysing", "loaded")
-
-
-def look(project: str) -> dict[str, Any] | None:
-    """Return how a project's review ended, None while it waits for a person.
-
-    The answer has `decision` ("approved", "rejected", or "" when the project is not at the gate
-    at all), `state`, `by`, `way` and `comment`. Raises `InputError` for an unknown project.
-    """
-    from seqharvest.registry import Registry
-
-    registry = Registry()
-    item = registry.adopt_decision(project) or registry.project(project)
-    state = item["state"]
-    if state == "awaiting_review":
-        return None
-    decision = "approved" if state in PAST_THE_GATE else "rejected" if state == "rejected" else ""
-    if state == "failed":  # after the gate, if there is a decision
-        decision = item.get("review_decision") or ""
-    return {
-        "decision": decision,
-        "state": state,
-        "by": item.get("reviewed_by", ""),
-        "way": item.get("review_way", ""),
-        "comment": item.get("review_comment", ""),
-    }
 
 
 class QCApprovalSensor(BaseSensorOperator, SkipMixin):
     """Wait for a person's decision about a project, however it is given.
 
-    Ways to decide: editing the project's item in DynamoDB, `python -m seqharvest.registry
-    approve|reject`, or marking this task success or failed in Airflow (the listener in
-    `seqharvest.listeners` records that as the decision of who did it). Approved: downstream
-    runs. Rejected: this task succeeds and what follows it is skipped.
+    Ways to decide: the review page; Airflow's Required Actions; editing the project's item in
+    DynamoDB; marking this task success or failed in Airflow (the listener in
+    `seqharvest.listeners` records that as the decision of who did it); `make approve`, which is
+    `python -m seqharvest.registry approve|reject`. Approved: downstream runs. Rejected: this task
+    succeeds and what follows it is skipped.
 
     :param project: project id (templated)
     :param poll_seconds: how often the registry is asked; default SEQHARVEST_APPROVAL_POLL_SECONDS
     """
 
     template_fields: Sequence[str] = ("project",)
+    operator_extra_links = (ReviewLink(),)
     ui_color = "#ffd966"
     ui_fgcolor = "#000000"
 
@@ -62,23 +38,81 @@ class QCApprovalSensor(BaseSensorOperator, SkipMixin):
 
     def execute(self, context: Any) -> Any:
         """Return at once when the decision is there, else say how to decide and wait."""
+        from seqharvest.registry import Registry
+        from seqharvest.review import notify, policy, required_action
+        from seqharvest.review.outcome import look
+
+        registry = Registry()
+        item = registry.project(self.project)
+        policy.apply(registry, item)
         outcome = look(self.project)
         if outcome is not None:
             return self.execute_complete(context, outcome)
-        self._announce(context)
-        from seqharvest.triggers.approval import ApprovalTrigger
+        self._announce(context, item)
+        required_action.ask(context, item)
+        notify.tell(context, item)
+        return self._wait(item.get("verdicts_hash"))
 
-        poll = self.poll_seconds or settings().approval_poll_seconds
-        self.defer(
-            trigger=ApprovalTrigger(self.project, poll),
-            method_name="execute_complete",
-        )
+    def execute_complete(
+        self, context: Any, event: dict[str, Any] | None = None, seen: str | None = None
+    ) -> Any:
+        """Go on, or skip what follows, as was decided.
 
-    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Go on, or skip what follows, as was decided."""
-        from airflow.sdk.exceptions import AirflowFailException
+        An answer to the Required Action is about the verdicts that were there when it was asked
+        for, whose hash is `seen`.
+        """
+        from seqharvest.review import required_action
 
         outcome = event or {}
+        if outcome.get("remind"):
+            outcome = required_action.answered_meanwhile(context) or outcome
+        if "chosen_options" in outcome:
+            return self._take_answer(context, outcome, seen)
+        if outcome.get("remind"):
+            return self._remind(context, seen)
+        return self._conclude(context, outcome)
+
+    def _take_answer(self, context: Any, answer: dict[str, Any], seen: str | None) -> Any:
+        """Record an answer; whoever was first in another way has decided all the same."""
+        from seqharvest.errors import SeqharvestError
+        from seqharvest.registry import Registry
+        from seqharvest.review import required_action
+        from seqharvest.review.outcome import look
+
+        try:
+            Registry().decide(self.project, **required_action.decision_of(answer), seen=seen)
+        except SeqharvestError as error:
+            self.log.warning("the answer to the Required Action changed nothing: %s", error)
+        outcome = look(self.project)
+        # It may name a sample that is not there, or be about old verdicts: ask anew.
+        return self.execute(context) if outcome is None else self._conclude(context, outcome)
+
+    def _remind(self, context: Any, seen: str | None) -> Any:
+        from seqharvest.registry import Registry
+        from seqharvest.review import notify
+
+        notify.tell(context, Registry().project(self.project), reminder=True)
+        return self._wait(seen)
+
+    def _wait(self, seen: str | None) -> Any:
+        from seqharvest.review import notify
+        from seqharvest.triggers.approval import ApprovalTrigger
+
+        knobs = settings()
+        every = 3600 * knobs.review_reminder_hours
+        self.defer(
+            trigger=ApprovalTrigger(
+                self.project,
+                self.poll_seconds or knobs.approval_poll_seconds,
+                time.time() + every if every and notify.configured() else 0.0,
+            ),
+            method_name="execute_complete",
+            kwargs={"seen": seen},
+        )
+
+    def _conclude(self, context: Any, outcome: dict[str, Any]) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowFailException
+
         if outcome.get("decision") == "approved":
             self._say(outcome)
             return outcome
@@ -108,12 +142,10 @@ class QCApprovalSensor(BaseSensorOperator, SkipMixin):
         instance.xcom_push(key="return_value", value=outcome)
         self.skip(instance, context["task"].get_direct_relatives(upstream=False))
 
-    def _announce(self, context: Any) -> None:
+    def _announce(self, context: Any, item: Mapping[str, Any]) -> None:
         from seqharvest import layout
-        from seqharvest.registry import Registry
 
         knobs = settings()
-        item = Registry().project(self.project)
         run_id = context["ti"].run_id
         report = str(item.get("verdicts_key") or "").rpartition("/")[0]
         counts = item.get("verdict_counts") or item.get("verdicts") or {}
@@ -122,7 +154,9 @@ class QCApprovalSensor(BaseSensorOperator, SkipMixin):
             "project %s waits for a person's review %s\n"
             "  report    %s\n"
             "  verdicts  %s\n"
-            "  decide    mark this task success (approve) or failed (reject): %s\n"
+            "  decide    on the review page: %s\n"
+            "            answer the Required Action of this task\n"
+            "            mark this task success (approve) or failed (reject): %s\n"
             "            python -m seqharvest.registry approve|reject %s --by NAME\n"
             "            or set review_decision to approved or rejected in DynamoDB: table %s,"
             " pk=%s, sk=PROJECT",
@@ -130,6 +164,7 @@ class QCApprovalSensor(BaseSensorOperator, SkipMixin):
             dict(counts) if isinstance(counts, Mapping) else counts,
             layout.uri(knobs.bucket, f"{report}/multiqc_report.html"),
             layout.uri(knobs.bucket, f"{report}/verdicts.json"),
+            page_of(self.project),
             page,
             self.project,
             knobs.table,
