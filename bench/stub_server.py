@@ -87,7 +87,10 @@ class StubServer:
         if fault and fault.kind in {"throttle", "error", "denied"}:
             response: web.StreamResponse = self.failure(fault.kind)
         else:
-            response = await handler(request)
+            try:
+                response = await handler(request)
+            except ConnectionResetError:  # a caller that was killed while it asked
+                return web.Response()
         # What the handler took is part of the latency, so that a busy stub is no slower peer.
         await asyncio.sleep(max(0.0, self.latency - (time.monotonic() - came)))
         if fault and fault.kind in {"truncate", "drop"}:
