@@ -201,7 +201,12 @@ class Transfer:
 
     def _watch(self, rate: float) -> None:
         of = f" of {self.file.size / 1e6:.1f}" if self.file.size else ""
-        log.info("%s: %.1f%s MB, %.2f MB/s", self.file.url, self.arrived / 1e6, of, rate / 1e6)
+        left = (self.file.size - self.arrived) / rate if rate and self.file.size else 0
+        log.info(
+            "%s: %.1f%s MB, %.2f MB/s%s",
+            *(self.file.url, self.arrived / 1e6, of, rate / 1e6),
+            f", {left:.0f} s left" if left else "",
+        )
         if rate < self.limits.minimum_rate:
             raise PassingError(
                 f"{self.file.url} stalled: {rate:.0f} B/s over {self.limits.window:g} s is below"
