@@ -31,7 +31,12 @@ from seqharvest.splicing.productivity import (
     Verdicts,
 )
 from seqharvest.splicing.ragged import Flags, Ints, firsts, matches
-from seqharvest.splicing.tables import EVENT_ISOFORMS, JUNCTION_CLASSES, SPLICING_EVENTS
+from seqharvest.splicing.tables import (
+    EVENT_ISOFORMS,
+    JUNCTION_CLASSES,
+    SPLICING_EVENTS,
+    TRANSCRIPT_CLASSES,
+)
 
 _RULE_NAMES = np.array([name for name, _, _ in RULES], object)
 _CLASS_NAMES = np.array(CLASSES, object)
@@ -48,6 +53,7 @@ class Found:
     events: pa.Table
     isoforms: pa.Table
     junctions: pa.Table
+    transcripts: pa.Table
 
 
 def analyse(
@@ -65,7 +71,7 @@ def analyse(
     return Found(
         *(
             pa.concat_tables([getattr(part, name) for part in parts])
-            for name in ("events", "isoforms", "junctions")
+            for name in ("events", "isoforms", "junctions", "transcripts")
         )
     )
 
@@ -92,6 +98,7 @@ def by_contig(
             pa.concat_tables([one.events for one in strands]),
             pa.concat_tables([one.isoforms for one in strands]),
             pa.concat_tables([*(one.junctions for one in strands), _of_no_strand(here, strands)]),
+            pa.concat_tables([one.transcripts for one in strands]),
         )
 
 
@@ -101,6 +108,7 @@ class _Analysis:
     events: pa.Table
     isoforms: pa.Table
     junctions: pa.Table
+    transcripts: pa.Table
 
     def __init__(self, strand: Strand, pooled: pa.Table) -> None:
         self.strand = strand
@@ -127,10 +135,26 @@ class _Analysis:
         verdicts = [judged(strand, judge, pairs, flanks, block) for block in blocks]
         self._genes_code = np.zeros(len(strand.gene_ids), bool)
         self._genes_code[strand.gene[strand.coding]] = True
+        self.transcripts = self._transcript_table(judge)
         self.events = self._event_table(events, pairs, verdicts)
         self.isoforms = self._isoform_table(events, pairs, verdicts)
         self.junctions = self._junction_table(
             _candidates(strand, found, judge, events, pairs, verdicts)
+        )
+
+    def _transcript_table(self, judge: Judge) -> pa.Table:
+        coding = judge.coding
+        has = np.ones(len(coding), bool)
+        biotypes = np.array([*self.strand.biotypes, ""], object)
+        return TRANSCRIPT_CLASSES.from_columns(
+            {
+                **self._gene_columns(self.strand.gene[coding]),
+                **self._transcript_columns(coding, has),
+                "biotype": self._text(biotypes[coding]),
+                "class": self._text(_CLASS_NAMES[judge.own.group]),
+                "rule": self._text(_RULE_NAMES[judge.own.rule]),
+                **_judged_columns(judge.own, has),
+            }
         )
 
     def _event_table(self, events: Events, pairs: Pairs, verdicts: list[Verdicts]) -> pa.Table:
@@ -328,8 +352,8 @@ def _candidates(
     verdicts: list[Verdicts],
 ) -> _Candidates:
     """All that junctions can be judged by, in this order of trust: a transcript annotated with it
-    and known to code; an event's form that fits exactly; a transcript annotated with it that decays;
-    a form or the lone junction where it fits less well; a transcript that cannot be read."""
+    and known to code; an event's form that fits exactly; a transcript annotated with it that
+    decays; a form or the lone junction where it fits less well; one that cannot be read."""
     carrier = _carriers(strand, found, judge)
     parts = [carrier]
     for inclusion, one in zip(_FORMS, verdicts, strict=True):

@@ -168,3 +168,19 @@ JUNCTION_CLASSES = Table(
     sort=("chrom", "intron_start", "intron_end", "strand"),
     measure="productive_transcripts",
 )
+
+TRANSCRIPT_CLASSES = Table(
+    "transcript_classes",
+    "What becomes of each coding transcript of the annotation, read as it is annotated",
+    (
+        *_GENE,
+        Column("transcript_id", "string", "", "Transcript id of the release's GTF"),
+        Column("transcript_rank", "string", "", "What it is to its gene, such as MANE_Select"),
+        Column("biotype", "string", "", "As the GTF has it; empty where it has none"),
+        Column("class", "string", "", _CLASSES),
+        Column("rule", "string", "", "Rule that gave the class"),
+        *_JUDGED,
+    ),
+    sort=("gene_id", "transcript_id"),
+    measure="start_to_stop",
+)
