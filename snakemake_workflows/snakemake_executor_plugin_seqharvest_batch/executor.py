@@ -78,8 +78,6 @@ class Executor(RemoteExecutor):
         """Submit, or find again, all jobs that are ready now; several calls in flight at once."""
         self._die_on_sigterm()
         try:
-            for job in jobs:
-                self.run_job_pre(job)
             unknown = [job for job in jobs if not self._follow(job)]
             ready = self._ready(self._without_done(unknown))
             for group, future in self.submission.submit(ready):
@@ -113,7 +111,7 @@ class Executor(RemoteExecutor):
             else:
                 ended += 1
         self.progress.now_running(self.rounds.running)
-        self.pace.after(changed=ended > 0)
+        self.pace.after(changed=ended > 0 or self.rounds.more)
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Terminate every job of this run, including those whose submit was interrupted."""
@@ -272,8 +270,8 @@ class Executor(RemoteExecutor):
             return jobs
         skip.look_again(candidates.values())
 
-        async def done() -> list[Any]:
-            return [job for job, files in candidates.items() if await skip.is_done(files)]
+        async def done() -> set[Any]:
+            return {job for job, files in candidates.items() if await skip.is_done(files)}
 
         there = self.workflow.async_run(done())
         for job in there:
@@ -354,6 +352,8 @@ class Executor(RemoteExecutor):
         self.progress.add(submitted=len(group))
 
     def _on_batch(self, job: Any, job_id: str) -> None:
+        # Only now: the words on a thousand chains take seconds that their submit need not wait.
+        self.run_job_pre(job)
         # Unregistered: a mark that outputs are incomplete would stop the head that follows a
         # killed one in the same folder. An S3 object is whole or absent.
         info = SubmittedJobInfo(job, external_jobid=job_id)

@@ -297,8 +297,40 @@ def test_children_are_asked_about_only_when_one_of_their_array_has_ended() -> No
     }
     assert batch.asked == [20, 20, *[100] * 10]
     remaining = [each for each in ids if each not in batch.ended]
+    batch.asked.clear()
+    assert len(rounds.ask(remaining)) == 998, "a lively array's children, without their parent"
+    assert sorted(batch.asked) == [17, *[100] * 10]
+    batch.asked.clear()
     assert rounds.ask(remaining) == {}
-    assert batch.asked[12:] == [20]
+    assert batch.asked == [20], "and then it is quiet again"
+
+
+@given(st.lists(st.integers(0, 999), max_size=8))
+def test_a_round_never_takes_more_than_a_request_per_hundred_jobs(ends: list[int]) -> None:
+    batch = CountingBatch()
+    rounds = status.Rounds(batch)
+    active = [arrays.child("array0", index) for index in range(1000)]
+    while active:
+        batch.asked.clear()
+        batch.ended.update({arrays.child("array0", index): "SUCCEEDED" for index in ends[:1]})
+        ends = ends[1:]
+        found = rounds.ask(active)
+        assert len(batch.asked) <= -(-len(active) // 100)
+        active = [each for each in active if (found.get(each) or {}).get("status") != "SUCCEEDED"]
+        if not ends and not rounds.more:
+            break
+    assert not batch.ended.keys() & set(active)
+
+
+def test_an_array_batch_does_not_know_takes_its_children_along() -> None:
+    class Forgetful(CountingBatch):
+        def _detail(self, job_id: str) -> dict[str, Any]:
+            return {**super()._detail(job_id), "jobId": f"{job_id}-other"}
+
+    ids = ["single", arrays.child("array0", 0), arrays.child("array0", 1)]
+    rounds = status.Rounds(Forgetful())
+    assert rounds.ask(ids) == {"single": None}, "children may be a moment behind their parent"
+    assert rounds.ask(ids) == dict.fromkeys(ids)
 
 
 def test_alike_jobs_become_arrays_and_an_odd_one_stays_alone() -> None:
