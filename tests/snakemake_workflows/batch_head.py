@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Head:
 
     snakefile: Path = CHAIN
     extra: dict[str, Any] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def results(self) -> str:
@@ -60,7 +62,7 @@ class Head:
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         path = f"{REPO}/plugins:{REPO}/snakemake_workflows"
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
@@ -75,6 +77,8 @@ class Head:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def options(self) -> list[str]:
         options = {
@@ -104,5 +108,8 @@ class Head:
 
 
 @pytest.fixture
-def head(aws: Aws, batch: BatchEndpoint, tmp_path: Path) -> Head:
-    return Head(aws, batch, batch.new_queue(), tmp_path, f"test-{uuid.uuid4().hex[:8]}")
+def head(aws: Aws, batch: BatchEndpoint, tmp_path: Path) -> Iterator[Head]:
+    made = Head(aws, batch, batch.new_queue(), tmp_path, f"test-{uuid.uuid4().hex[:8]}")
+    yield made
+    for process in made.started:
+        process.kill()  # a failed test leaves its head running; ending one twice is harmless
