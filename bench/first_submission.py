@@ -39,22 +39,16 @@ def ours(samples: int) -> Run:
         manifests, mib = side.plan(samples)
         planned = time.time() - began
         head = side.head(manifests[0])
-        try:
-            at = heads.first_submission(head, batch)
-            return Run(at - began, s3.count(), max(mib, head.mib), planned)
-        finally:
-            head.kill()
+        at = heads.first_submission(head, batch)
+        return Run(at - began, s3.count(), max(mib, head.mib), planned)
 
 
 def stock(samples: int) -> Run:
     """Run stock Snakemake on the whole project until its first job is submitted."""
     with heads.aws(samples, COMPLETE) as (s3, batch, folder):
         head = heads.Stock(folder / "stock", s3, batch, project.samples(samples)).head()
-        try:
-            at = heads.first_submission(head, batch)
-            return Run(at - head.started, s3.count(), head.mib)
-        finally:
-            head.kill()
+        at = heads.first_submission(head, batch)
+        return Run(at - head.started, s3.count(), head.mib)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -59,7 +59,7 @@ class Watched:
 
     def kill(self) -> None:
         """End the whole group at once, as a lost host does."""
-        if self.process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -71,6 +71,9 @@ class Watched:
                 raise RuntimeError(f"not ended within {seconds} s: {self.log.read_text()[-3000:]}")
             time.sleep(LOOK)
         return self.process.wait()
+
+
+_started: list[Watched] = []  # to be ended with the stubs that they talk to
 
 
 def first_submission(head: Watched, batch: Stub, seconds: float = 7200) -> float:
@@ -211,13 +214,18 @@ def aws(
     Without `batch` options jobs are taken and not ended.
     """
     options = batch or ("--run", 86_400, 86_400)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # tidily, see `finally`
     with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder,
         stubs.s3(latency) as s3,
         stubs.batch(s3, "--latency", latency, *options) as running,
     ):
         s3.preload(samples, complete)
-        yield s3, running, Path(folder)
+        try:
+            yield s3, running, Path(folder)
+        finally:
+            while _started:
+                _started.pop().kill()
 
 
 def _start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Watched:
@@ -227,7 +235,8 @@ def _start(command: Sequence[str], folder: Path, environment: Mapping[str, str])
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
         )
-    return Watched(process, started, log)
+    _started.append(watched := Watched(process, started, log))
+    return watched
 
 
 def _peak(process: Path) -> int:
