@@ -19,13 +19,23 @@ async def progress_app(
     await app(scope, receive, send)
 
 
+async def review_app(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]
+) -> None:
+    """Serve the review page; imported when it is first asked for."""
+    from seqharvest.review.page import app
+
+    await app(scope, receive, send)
+
+
 class SeqharvestPlugin(AirflowPlugin):
     """What Seqharvest adds to Airflow besides its operators."""
 
     name = "seqharvest"
     listeners: list[Any] = [listeners]  # noqa: RUF012
     fastapi_apps: list[Any] = [  # noqa: RUF012
-        {"name": "seqharvest progress", "app": progress_app, "url_prefix": "/seqharvest/progress"}
+        {"name": "seqharvest progress", "app": progress_app, "url_prefix": "/seqharvest/progress"},
+        {"name": "seqharvest review", "app": review_app, "url_prefix": "/seqharvest/review"},
     ]
     external_views: list[Any] = [  # noqa: RUF012
         {
@@ -34,5 +44,21 @@ class SeqharvestPlugin(AirflowPlugin):
             "href": "seqharvest/progress/page/{DAG_ID}/{RUN_ID}",
             "destination": "dag_run",
             "url_route": "seqharvest-progress",
-        }
+        },
+        {
+            "name": "QC review",
+            "href": "seqharvest/review/?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "seqharvest-review",
+        },
+        {
+            "name": "QC review",
+            "href": "seqharvest/review/",
+            "destination": "nav",
+            "url_route": "qc-review",
+            "nav_top_level": True,
+            # Drawn with the number of projects that wait.
+            "icon": "seqharvest/review/icon.svg",
+            "icon_dark_mode": "seqharvest/review/icon.svg?ink=light",
+        },
     ]

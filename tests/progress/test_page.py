@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,51 +12,11 @@ import pytest
 
 from seqharvest import layout
 from seqharvest.settings import settings
-from tests.conftest import REPO, Aws
-from tests.dags.bag import bag
+from tests.conftest import Aws
 
 DAG, RUN = "rnaseq_project", "manual__2026-11-22T10:00:00+00:00"
 ADDRESS = f"/seqharvest/progress/data/{DAG}/manual__2026-11-22T10%3A00%3A00%2B00%3A00"
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope="module")
-def airflow_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Airflow's own application with our plugin, and the DAG in its database."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(REPO / "plugins"))
-        from airflow import settings as airflow_settings
-        from airflow.api_fastapi.app import create_app, purge_cached_app
-        from airflow.dag_processing.dagbag import sync_bag_to_db
-        from airflow.models.dagbundle import DagBundleModel
-        from airflow.utils.db import initdb
-        from airflow.utils.session import create_session
-
-        patch.setattr(airflow_settings, "PLUGINS_FOLDER", str(REPO / "plugins"))
-        initdb()
-        with create_session() as session:
-            session.merge(DagBundleModel(name="seqharvest"))
-            session.commit()
-            sync_bag_to_db(bag(), "seqharvest", None, session=session)
-        purge_cached_app()
-        yield create_app(apps="core")
-        purge_cached_app()
-
-
-@pytest.fixture
-def as_user(airflow_app: Any) -> Callable[..., Any]:
-    """A client of a signed-in user with a role, or of nobody."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from fastapi.testclient import TestClient
-
-    def client(role: str | None, name: str = "ann") -> Any:
-        if not name:
-            return TestClient(airflow_app)
-        token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=name, role=role))
-        return TestClient(airflow_app, headers={"Authorization": f"Bearer {token}"})
-
-    return client
 
 
 @pytest.fixture
@@ -265,7 +225,7 @@ def test_the_tab_leads_to_the_page(run: Run, as_user: Any) -> None:
     (plugin,) = (
         p for p in client.get("/api/v2/plugins").json()["plugins"] if p["name"] == "seqharvest"
     )
-    (view,) = plugin["external_views"]
+    (view,) = (view for view in plugin["external_views"] if view["name"] == "Progress")
     assert view["destination"] == "dag_run"
     href = view["href"].replace("{DAG_ID}", DAG).replace("{RUN_ID}", ADDRESS.rpartition("/")[2])
     page = client.get(f"/{href}")

@@ -82,7 +82,7 @@ def record_qc(project: str, by: str) -> dict[str, Any]:
     item = registry.await_review(
         project,
         by=by,
-        verdicts_hash=_hash(verdicts),
+        verdicts_hash=seen_hash(verdicts),
         verdicts_key=key,
         verdict_counts=verdict_counts,
         thresholds_version=verdicts.get("thresholds_version"),
@@ -156,7 +156,7 @@ def _read_verdicts(key: str) -> dict[str, Any]:
     return verdicts
 
 
-def _hash(verdicts: Mapping[str, Any]) -> str:
+def seen_hash(verdicts: Mapping[str, Any]) -> str:
     """Hash what a reviewer decides on."""
     seen = ("thresholds_version", "fingerprint", "release", "samples")
     return hashlib.sha256(
