@@ -22,8 +22,8 @@ class Workflow:
 
 QC = Workflow(
     name="qc",
-    version="1",
-    outputs=("fastp.json", "fastqc.zip", "Log.final.out", "ReadsPerGene.out.tab", "metrics.json"),
+    version="2",
+    outputs=("fastp.json", "fastqc.zip", "Log.final.out", "counts.parquet", "metrics.json"),
     defaults={"subsample_reads": 100_000},
 )
 ANALYSIS = Workflow(

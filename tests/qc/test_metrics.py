@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from seqharvest.errors import InputError
 from seqharvest.qc import metrics
@@ -74,3 +77,12 @@ def test_the_opposite_library_has_the_opposite_strandedness(share: float) -> Non
     # 1 - share is not exact at the very limits
     if abs(share - 0.8) > 1e-9 and abs(share - 0.2) > 1e-9:
         assert metrics.strandedness(1 - share) == opposite[metrics.strandedness(share)]
+
+
+def test_counts_that_are_not_0_are_kept_with_stars_own_rows_last(tmp_path: Path) -> None:
+    rows = ["N_unmapped\t100\t100\t100", "N_ambiguous\t0\t0\t0", "g1\t9\t1\t8", "g2\t0\t0\t0"]
+    metrics.write_counts(*metrics.read_counts(rows), tmp_path / "counts.parquet")
+    assert parquet.read_table(tmp_path / "counts.parquet").to_pylist() == [
+        {"gene_id": "g1", "unstranded": 9, "forward": 1, "reverse": 8},
+        {"gene_id": "N_unmapped", "unstranded": 100, "forward": 100, "reverse": 100},
+    ]

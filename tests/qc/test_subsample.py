@@ -30,7 +30,9 @@ def reads_in(path: Path) -> int:
     return path.read_text().count("\n") // 4
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     runs=st.lists(st.integers(0, 300), min_size=1, max_size=4).filter(any),
     wanted=st.integers(1, 600),
@@ -63,8 +65,29 @@ def test_the_size_of_the_whole_is_estimated_from_the_compressed_bytes(tmp_path: 
 def test_constant_qualities_are_told_from_measured_ones(tmp_path: Path) -> None:
     lite = fastq(tmp_path / "lite.gz", 100, quality="?")
     assert not subsample([[lite]], 50, [tmp_path / "out"])["qualities_measured"]
+    # Reads that did not pass the sequencer's filter have 3 throughout.
+    both = tmp_path / "both.gz"
+    both.write_bytes(
+        gzip.compress(b"".join(b"@r\nACGT\n+\n" + 4 * q + b"\n" for q in (b"?", b"$") * 50))
+    )
+    assert not subsample([[str(both)]], 50, [tmp_path / "out"])["qualities_measured"]
     real = fastq(tmp_path / "real.gz", 100)
     assert subsample([[real]], 50, [tmp_path / "out"])["qualities_measured"]
+
+
+def test_the_same_reads_have_the_same_sketch_whatever_they_are_called(tmp_path: Path) -> None:
+    file = fastq(tmp_path / "a.gz", 20_000)
+    again = tmp_path / "b.gz"
+    records = gzip.decompress(Path(file).read_bytes()).decode().replace("@a.gz", "@ERR1").split("@")
+    again.write_bytes(gzip.compress("@".join(["", *reversed(records[1:])]).encode()))
+    other = fastq(tmp_path / "c.gz", 20_000)
+    sketches = [
+        set(subsample([[name]], 20_000, [tmp_path / "out"])["sketch"])
+        for name in (file, str(again), other)
+    ]
+    assert sketches[0] == sketches[1]
+    assert 40 < len(sketches[0]) < 130  # one of 256
+    assert not sketches[0] & sketches[2]
 
 
 def test_mates_of_different_length_are_named(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ YEAST: dict[str, float | None] = {
     "spliced_share": 0.0203,
     "assigned_share": 0.9544,
     "rrna_share": 0.000178,
+    "intronic_share": 0.002,
+    "intergenic_share": 0.0801,
+    "coverage_5_to_3": 0.96,
 }
 #: What changes when the same reads meet chromosome I only.
 CHROMOSOME_I = {"unique_share": 0.0732, "multi_share": 0.0026, "unmapped_short_share": 0.366}
@@ -83,6 +86,7 @@ def test_a_worse_value_never_improves_the_verdict(metric: str, values: tuple[flo
     [
         ({"warn_below": "much"}, "metrics.unique_share.warn_below: 'much' is not of type 'number'"),
         ({"fail_below": 0.9}, "metrics.unique_share: its limits are not in order"),
+        ({"source": "so"}, "metrics.unique_share.source: 'so' is too short"),
         ({"worse_below": 1}, "metrics.unique_share: Additional properties are not allowed"),
     ],
 )
@@ -98,3 +102,36 @@ def test_a_wrong_threshold_is_named(tmp_path: Path, change: dict[str, object], s
 
 def test_each_threshold_judges_a_metric_that_is_measured() -> None:
     assert {threshold.metric for threshold in THRESHOLDS.metrics} == set(YEAST)
+
+
+def test_an_assay_has_its_own_limits() -> None:
+    degraded = {**YEAST, "coverage_5_to_3": 0.05}
+    judged = THRESHOLDS.judge(degraded, "yeast")
+    assert judged.verdict is Verdict.WARN
+    assert judged.reasons == [
+        "coverage of the 5' part of transcripts is 0.05 of the 3' part's (warn below 0.4): "
+        "degraded RNA, or a 3' protocol?"
+    ]
+    assert THRESHOLDS.of_assay("three_prime").judge(degraded, "yeast").verdict is Verdict.PASS
+    mammal = THRESHOLDS.of_assay("mammal").judge({**YEAST, "spliced_share": 0.003}, "GRCh38")
+    assert (mammal.verdict, mammal.reasons) == (
+        Verdict.FAIL,
+        ["0.3 % of uniquely mapped reads are spliced (fail below 1 %): DNA sold as RNA?"],
+    )
+
+
+def test_qualities_that_were_not_measured_are_not_judged() -> None:
+    lite = {**YEAST, "q30_share": None}
+    assert THRESHOLDS.judge(lite, "yeast").verdict is Verdict.FAIL
+    judged = THRESHOLDS.judge(lite, "yeast", {"q30_share"})
+    assert judged.verdict is Verdict.PASS
+    assert "q30_share" not in judged.by_metric
+
+
+def test_limits_of_an_assay_must_be_of_a_metric(tmp_path: Path) -> None:
+    document = yaml.safe_load(verdicts.default_path().read_text())
+    document["assays"]["total_rna"]["introns"] = {"warn_above": 1, "source": "of nowhere"}
+    path = tmp_path / "thresholds.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match=r"assays\.total_rna\.introns: no such metric"):
+        verdicts.load(path)

@@ -64,7 +64,7 @@ def test_good_reads_pass_bad_reads_fail_and_a_truncated_file_stops_only_its_samp
             "fastp.json",
             "fastqc.zip",
             "Log.final.out",
-            "ReadsPerGene.out.tab",
+            "counts.parquet",
             "metrics.json",
         }
     assert not any(bucket.path("work").rglob("*.fastq")), "intermediates are left"
@@ -74,10 +74,18 @@ def test_good_reads_pass_bad_reads_fail_and_a_truncated_file_stops_only_its_samp
     report = bucket.path(RESULTS.format("qc")) / "report"
     verdicts = json.loads((report / "verdicts.json").read_text())
     assert verdicts["missing"] == [TRUNCATED[0]]
+    assert verdicts["project_verdict"] == {
+        "verdict": "warn",
+        "reasons": ["1 of 3 samples fail", "1 sample without QC"],
+    }
+    assert list(verdicts["suggested_exclusions"]) == [BAD[0]]
+    assert verdicts["comparison"]["left_out"] == {BAD[0]: "failed by itself"}
     assert verdicts["counts"] == {"pass": 2, "fail": 1}
     good = verdicts["samples"][GOOD[0]]
     assert (good["verdict"], good["strandedness"], good["reasons"]) == ("pass", "reverse", [])
     assert good["metrics"]["reads"] == 24_000  # both runs
+    assert good["metrics"]["exonic_share"] > 0.95  # drawn from transcripts, evenly
+    assert 0.7 < good["metrics"]["coverage_5_to_3"] < 1.4
     assert good["versions"] == {"fastp": "0.23.2", "fastqc": "0.11.9", "star": "2.7.10b"}
     bad = verdicts["samples"][BAD[0]]
     assert bad["verdict"] == "fail"

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from seqharvest.annotation import RRNA_BIOTYPES, read_tx2gene
+from seqharvest.annotation import RRNA_BIOTYPES, Transcript, read_tx2gene
 from seqharvest.errors import InputError, SeqharvestError
+from seqharvest.qc import sex
 
 #: Below so many fragments on genes of known strand, a share of strands is noise.
 MINIMUM_STRAND_FRAGMENTS = 200
@@ -20,6 +21,12 @@ MINIMUM_STRAND_FRAGMENTS = 200
 STRANDED_SHARE = 0.8
 #: ReadsPerGene.out.tab: column of the counts for each strandedness.
 COUNT_COLUMN = {"unstranded": 1, "forward": 2, "reverse": 3}
+
+#: What the command line takes and writes.
+FILES = (
+    *("fastp", "fastqc", "star", "counts", "alignments", "subsample", "tx2gene"),
+    *("out", "counts-out"),
+)
 
 Counts = dict[str, tuple[int, int, int]]  # gene → unstranded, forward, reverse
 Metrics = dict[str, float | None]
@@ -127,32 +134,65 @@ def from_counts(genes: Counts, special: Counts, strand: str, rrna: set[str]) -> 
 
 
 def gather(
-    fastp: Path, star: Path, counts: Path, spliced: Path, subsample: Path, tx2gene: Path
+    taken: dict[str, Any],
+    fastp: dict[str, Any],
+    star: str,
+    counts: tuple[Counts, Counts],
+    aligned: dict[str, Any],
+    transcripts: Iterable[Transcript],
 ) -> dict[str, Any]:
-    """Read the tools' files of one sample into `metrics` and `strandedness`."""
-    taken = json.loads(subsample.read_text())
-    log = star.read_text()
-    genes, special = read_counts(counts.read_text().splitlines())
+    """Put together what the tools found on one sample.
+
+    `taken` is from `subsample`, `aligned` from `alignments`, `star` the text of `Log.final.out`.
+    """
+    genes, special = counts
     share = forward_share(genes)
     strand = strandedness(share)
-    rrna = {t.gene_id for t in read_tx2gene(tx2gene).values() if t.biotype in RRNA_BIOTYPES}
-    mapped = from_star(log, taken["reads"])
-    unique = _number(log, "Uniquely mapped reads number")
+    names: dict[str, str] = {}
+    rrna: set[str] = set()
+    for transcript in transcripts:
+        names[transcript.gene_id] = transcript.gene_name
+        if transcript.biotype in RRNA_BIOTYPES:
+            rrna.add(transcript.gene_id)
+    unique = _number(star, "Uniquely mapped reads number")
     metrics: Metrics = {
         "reads": float(taken["reads_total"]),
         "reads_examined": float(taken["reads"]),
-        **from_fastp(json.loads(fastp.read_text())),
-        **mapped,
-        "spliced_share": _share(int(spliced.read_text()), unique),
+        **from_fastp(fastp),
+        **from_star(star, taken["reads"]),
+        "spliced_share": _share(aligned["spliced"], unique),
         **from_counts(genes, special, strand, rrna),
+        **aligned["metrics"],
         "forward_share": share,
     }
+    if not taken["qualities_measured"]:  # a constant is no measurement, however good it looks
+        metrics["q30_share"] = None
     return {
         "metrics": metrics,
         "strandedness": strand,
+        "sex": sex.infer({gene: row[0] for gene, row in genes.items()}, names),
+        "coverage_profile": aligned["coverage_profile"],
         "reads_exact": taken["exact"],
         "qualities_measured": taken["qualities_measured"],
+        "sketch": taken["sketch"],
     }
+
+
+def write_counts(genes: Counts, special: Counts, out: Path) -> None:
+    """Write the counts that are not 0 as Parquet: gene_id, unstranded, forward, reverse.
+
+    A thirtieth of STAR's own table for human, which names every gene in plain text. STAR's `N_…`
+    rows come last.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = [(name, *row) for part in (genes, special) for name, row in part.items() if any(row)]
+    names = ("gene_id", "unstranded", "forward", "reverse")
+    types = (pa.string(), pa.int32(), pa.int32(), pa.int32())
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+    parquet.write_table(pa.table(arrays, names=names), out, compression="zstd")
 
 
 def fastqc_version(archive: Path) -> str:
@@ -177,25 +217,32 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a sample's metrics.json."""
+    """Write a sample's metrics.json and its counts."""
     parser = argparse.ArgumentParser(
         prog="python -m seqharvest.qc.metrics", description=main.__doc__
     )
-    for name in ("fastp", "fastqc", "star", "counts", "spliced", "subsample", "tx2gene", "out"):
+    for name in FILES:
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in ("sample", "layout", "release", "star-version"):
         parser.add_argument(f"--{name}", required=True)
     given = parser.parse_args(arguments)
     try:
+        counts = read_counts(given.counts.read_text().splitlines())
+        fastp = json.loads(given.fastp.read_text())
         measured = gather(
-            given.fastp, given.star, given.counts, given.spliced, given.subsample, given.tx2gene
+            json.loads(given.subsample.read_text()),
+            fastp,
+            given.star.read_text(),
+            counts,
+            json.loads(given.alignments.read_text()),
+            read_tx2gene(given.tx2gene).values(),
         )
     except SeqharvestError as error:
         print(f"seqharvest.qc.metrics: sample {given.sample}: {error}", file=sys.stderr)
         return error.exit_code
-    fastp_version = json.loads(given.fastp.read_text())["summary"]["fastp_version"]
+    write_counts(*counts, given.counts_out)
     versions = {
-        "fastp": fastp_version,
+        "fastp": fastp["summary"]["fastp_version"],
         "fastqc": fastqc_version(given.fastqc),
         "star": given.star_version,
     }

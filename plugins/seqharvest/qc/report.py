@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import logging
 import os
@@ -10,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -22,18 +24,29 @@ from seqharvest import aws, listing, sample_sheet
 from seqharvest.errors import InputError, SeqharvestError
 from seqharvest.layout import report_prefix, result_prefix
 from seqharvest.qc import verdicts
+from seqharvest.qc.project import Findings, QuickCounts, compare, judge
 
 log = logging.getLogger(__name__)
 
-#: What the report reads of a sample → the name by which MultiQC knows file and sample.
-FILES = {
-    "metrics.json": "{}.metrics.json",
+#: What verdicts are made from, of every sample → its name in the scratch folder.
+JUDGED = {"metrics.json": "{}.metrics.json", "counts.parquet": "{}.counts.parquet"}
+#: What the page plots of a sample → the name by which MultiQC knows file and sample.
+PLOTTED = {
     "fastp.json": "{}.fastp.json",
     "fastqc.zip": "{}_fastqc.zip",
     "Log.final.out": "{}.Log.final.out",
 }
 HTML = "multiqc_report.html"
 VERDICTS = "verdicts.json"
+#: Samples on the page, failures first. With more, it is slow to make and to open, and its curves
+#: lie on each other (docs/qc.md has figures); verdicts are made, and kept, of all.
+PAGE_SAMPLES = 300
+ORDER = {"fail": 0, "warn": 1, "pass": 2}
+#: Metrics that base qualities decide.
+QUALITIES = frozenset({"q30_share"})
+#: NCBI taxids of which `thresholds.yaml` has its `mammal` limits: human, mouse, rat, macaque, pig,
+#: cow, dog.
+MAMMALS = frozenset({"9606", "10090", "10116", "9544", "9823", "9913", "9615"})
 DOWNLOADS = 16  # small objects: the wait is latency, not bandwidth
 MULTIQC = {
     "title": "Seqharvest quality control",
@@ -52,11 +65,21 @@ MULTIQC = {
     "module_order": ["custom_content", "star", "fastp", "fastqc"],
     "run_modules": ["custom_content", "star", "fastp", "fastqc"],
     "skip_generalstats": True,  # would stand above the verdicts, and their table has its figures
-    "report_section_order": {"seqharvest_verdicts": {"order": 10_000}},
+    "report_section_order": {
+        "seqharvest_verdicts": {"order": 10_000},
+        "seqharvest_components": {"order": 9_999},
+        "seqharvest_likeness": {"order": 9_998},
+    },
+    "max_table_rows": 2 * 300,
+    "custom_content": {
+        "order": ["seqharvest_verdicts", "seqharvest_components", "seqharvest_likeness"]
+    },
     "no_version_check": True,
     "disable_version_detection": False,
 }
 #: Columns of the first section, with the heading a person reads.
+COLOURS = {"fail": "#c0392b", "warn": "#d68910", "pass": "#2e86c1"}
+NAMED = 20  # missing samples named on the page
 SHOWN = {
     "unique_share": "Unique",
     "multi_share": "Multi",
@@ -66,6 +89,7 @@ SHOWN = {
     "duplication_share": "Duplicate",
     "rrna_share": "rRNA",
     "spliced_share": "Spliced",
+    "intergenic_share": "Intergenic",
 }
 
 
@@ -75,47 +99,106 @@ def report(
     fingerprint: str,
     release: str,
     thresholds: verdicts.Thresholds,
-    expected: set[str] | None = None,
+    expected: Mapping[str, Mapping[str, Any]] | None = None,
+    assays: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write a project's report beside its samples' QC files and return the verdicts.
 
     `source` is `s3://bucket` or a folder with the bucket's layout; `expected` are the samples that
-    ought to be there. verdicts.json comes last: where it is, the page is. Raises `InputError` when
-    no sample has been through QC.
+    ought to be there, with what is recorded of them; `assays` name thresholds to lay over the
+    general ones. verdicts.json comes last: where it is, the page is. Raises `InputError` when no
+    sample has been through QC.
     """
+    for assay in assays:
+        thresholds = thresholds.of_assay(assay)
+    recorded = dict(expected or {})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        store = _store(source)
-        found = store.collect(result_prefix("qc", fingerprint, project), folder)
-        samples = {sample: _judge(path, thresholds, release) for sample, path in found.items()}
-        if not samples:
+        store = _store(source, result_prefix("qc", fingerprint, project))
+        measured = _measured(store, folder)
+        if not measured:
             raise InputError(
                 f"project {project} has no metrics.json under qc/fingerprint={fingerprint}",
                 "run the QC workflow first; its failures are in the head job's log",
             )
+        samples = {
+            name: _judge(found, thresholds, release, recorded.get(name, {}))
+            for name, found in sorted(measured.items())
+        }
+        missing = sorted(set(recorded) - set(samples))
+        found = compare(
+            samples,
+            _quick_counts(folder, samples),
+            {name: frozenset(row.get("sketch", ())) for name, row in measured.items()},
+            recorded,
+            thresholds.project,
+        )
+        _tell(samples, found)
         document = {
             "thresholds_version": thresholds.version,
+            "assays": list(assays),
             "fingerprint": fingerprint,
             "release": release,
             "project": project,
+            "project_verdict": judge(samples, missing, found, thresholds.project),
+            "suggested_exclusions": _suggested(samples, found),
             "counts": dict(Counter(row["verdict"] for row in samples.values())),
-            "missing": sorted((expected or set()) - set(samples)),
-            "samples": dict(sorted(samples.items())),
+            "missing": missing,
+            "limits": {
+                t.metric: {name: getattr(t, name) for name in verdicts.LIMITS}
+                for t in thresholds.metrics
+            },
+            "comparison": found.comparison,
+            "samples": samples,
         }
-        page = _multiqc(folder, project, document)
+        shown = _shown_first(samples)[:PAGE_SAMPLES]
+        store.collect(folder, PLOTTED, shown)
+        page = _multiqc(folder, project, document, shown)
         prefix = report_prefix(fingerprint, project)
         store.put(prefix + HTML, page.read_bytes(), "text/html")
-        text = json.dumps(document, indent=1) + "\n"
+        text = json.dumps(document, separators=(",", ":")) + "\n"
         store.put(prefix + VERDICTS, text.encode(), "application/json")
     log.info("project %s: %s", project, document["counts"])
     return document
 
 
-def _judge(metrics: Path, thresholds: verdicts.Thresholds, release: str) -> dict[str, Any]:
-    measured = json.loads(metrics.read_text())
-    judged = thresholds.judge(measured["metrics"], release)
+def _measured(store: Store, folder: Path) -> dict[str, dict[str, Any]]:
+    store.collect(folder, JUDGED)
+    ending = JUDGED["metrics.json"].format("")
+    return {
+        path.name.removesuffix(ending): json.loads(path.read_text())
+        for path in folder.glob(f"*{ending}")
+    }
+
+
+def _quick_counts(folder: Path, samples: Iterable[str]) -> QuickCounts:
+    from pyarrow import parquet
+
+    counts = QuickCounts()
+    for sample in samples:
+        path = folder / JUDGED["counts.parquet"].format(sample)
+        if path.exists():
+            table = parquet.read_table(path, columns=["gene_id", "unstranded"])
+            genes = table["gene_id"].to_pylist()
+            last = len(genes)
+            while last and genes[last - 1].startswith("N_"):
+                last -= 1
+            counts.add(sample, genes[:last], table["unstranded"].to_numpy()[:last])
+    return counts
+
+
+def _judge(
+    measured: dict[str, Any],
+    thresholds: verdicts.Thresholds,
+    release: str,
+    recorded: Mapping[str, Any],
+) -> dict[str, Any]:
+    if str(recorded.get("taxid", "")) in MAMMALS:
+        thresholds = thresholds.of_assay("mammal")
+    lite = not measured.get("qualities_measured", True)
+    judged = thresholds.judge(measured["metrics"], release, QUALITIES if lite else ())
     reasons = list(judged.reasons)
-    if not measured.get("qualities_measured", True):
+    if lite:
         reasons.append("base qualities are not measured (SRA Lite gives one value to all)")
     return {
         "verdict": judged.verdict.word,
@@ -124,13 +207,37 @@ def _judge(metrics: Path, thresholds: verdicts.Thresholds, release: str) -> dict
         "by_metric": judged.by_metric,
         "strandedness": measured["strandedness"],
         "layout": measured.get("layout", ""),
+        "sex": measured.get("sex"),
+        "qualities_measured": not lite,
+        "coverage_profile": measured.get("coverage_profile", []),
         "versions": measured.get("versions", {}),
     }
 
 
-def _multiqc(folder: Path, project: str, document: dict[str, Any]) -> Path:
-    section = folder / "seqharvest_verdicts_mqc.json"
-    section.write_text(json.dumps(_section(document)))
+def _tell(samples: dict[str, dict[str, Any]], found: Findings) -> None:
+    """Give samples what the comparison said of them; a pass becomes a warning."""
+    for name, reasons in found.warnings.items():
+        row = samples[name]
+        row["reasons"] += reasons
+        if row["verdict"] == "pass":
+            row["verdict"] = "warn"
+
+
+def _suggested(samples: Mapping[str, dict[str, Any]], found: Findings) -> dict[str, list[str]]:
+    """Samples that a reviewer may want to leave out, with the reasons."""
+    failed = {name: row["reasons"] for name, row in samples.items() if row["verdict"] == "fail"}
+    return dict(sorted({**found.exclude, **failed}.items()))
+
+
+def _shown_first(samples: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Sample ids with failures first, then warnings."""
+    return sorted(samples, key=lambda name: (ORDER[samples[name]["verdict"]], name))
+
+
+def _multiqc(folder: Path, project: str, document: dict[str, Any], shown: list[str]) -> Path:
+    for section in (_verdicts(document, shown), _components(document), _likeness(document)):
+        if section:
+            (folder / f"{section['id']}_mqc.json").write_text(json.dumps(section))
     config = folder / "multiqc_config.yaml"
     config.write_text(yaml.safe_dump({**MULTIQC, "subtitle": project}))
     command = [
@@ -149,20 +256,27 @@ def _multiqc(folder: Path, project: str, document: dict[str, Any]) -> Path:
     return page
 
 
-def _section(document: dict[str, Any]) -> dict[str, Any]:
-    """The verdicts as MultiQC custom content: failures first."""
-    order = {"fail": 0, "warn": 1, "pass": 2}
-    rows = sorted(document["samples"].items(), key=lambda row: (order[row[1]["verdict"]], row[0]))
+def _verdicts(document: dict[str, Any], shown: list[str]) -> dict[str, Any]:
+    """The verdicts as MultiQC custom content: the project's, then the samples', failures first."""
+    samples = document["samples"]
     counts = document["counts"]
-    told = ", ".join(f"{counts[word]} {word}" for word in order if word in counts)
+    told = ", ".join(f"{counts[word]} {word}" for word in ORDER if word in counts)
+    project = document["project_verdict"]
+    why = f" ({escape('; '.join(project['reasons']))})" if project["reasons"] else ""
     missing = document["missing"]
-    gone = f" Without QC: {escape(', '.join(missing))}." if missing else ""
+    named = ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else "")
+    gone = f" Without QC: {len(missing)} ({escape(named)})." if missing else ""
+    rest = len(samples) - len(shown)
+    left = (
+        f" The page shows {len(shown)} samples, worst first; {rest} are left out." if rest else ""
+    )
     return {
         "id": "seqharvest_verdicts",
         "section_name": "Verdicts",
-        "description": f"{told}; thresholds version {escape(document['thresholds_version'])}, "
-        f"release {escape(document['release'])}. Shares are of all examined "
-        f"reads; STAR's own, below, are of those that trimming left.{gone}",
+        "description": f"Project: {project['verdict']}{why}. Samples: {told}.{gone}{left} "
+        f"Thresholds version {escape(document['thresholds_version'])}, release "
+        f"{escape(document['release'])}. Shares are of all examined reads; STAR's own, below, are "
+        "of those that trimming left.",
         "plot_type": "table",
         "pconfig": {
             "id": "seqharvest_verdicts_table",
@@ -187,7 +301,59 @@ def _section(document: dict[str, Any]) -> dict[str, Any]:
                 for name, title in SHOWN.items()
             },
         },
-        "data": {sample: _row(row) for sample, row in rows},
+        "data": {sample: _row(samples[sample]) for sample in shown},
+    }
+
+
+def _components(document: dict[str, Any]) -> dict[str, Any]:
+    """The samples on the first two principal components, coloured by verdict."""
+    pca = document["comparison"]["pca"]
+    if len(pca["explained"]) < 2:
+        return {}
+    samples = document["samples"]
+    share = [f"component {i + 1} ({100 * pca['explained'][i]:.0f} %)" for i in (0, 1)]
+    return {
+        "id": "seqharvest_components",
+        "section_name": "Principal components",
+        "description": "Samples by the expression of their most variable genes, from the examined "
+        "reads. Red fails, orange warns.",
+        "plot_type": "scatter",
+        "pconfig": {
+            "id": "seqharvest_components_plot",
+            "title": "Principal components",
+            "xlab": share[0],
+            "ylab": share[1],
+        },
+        "data": {
+            name: {"x": point[0], "y": point[1], "color": COLOURS[samples[name]["verdict"]]}
+            for name, point in pca["points"].items()
+        },
+    }
+
+
+def _likeness(document: dict[str, Any]) -> dict[str, Any]:
+    """The samples' correlations as a heat map."""
+    matrix = document["comparison"]["correlation"]
+    names = matrix["samples"]
+    if not names:
+        return {}
+    part = "" if len(names) == document["comparison"]["compared"] else f" ({len(names)} samples)"
+    return {
+        "id": "seqharvest_likeness",
+        "section_name": "Correlation",
+        "description": f"Pearson's correlation of expression between samples{part}.",
+        "plot_type": "heatmap",
+        "pconfig": {
+            "id": "seqharvest_likeness_plot",
+            "title": "Correlation of samples",
+            "square": True,
+            "cluster_rows": False,
+            "cluster_cols": False,
+        },
+        "data": {
+            name: dict(zip(names, row, strict=True))
+            for name, row in zip(names, matrix["values"], strict=True)
+        },
     }
 
 
@@ -201,16 +367,19 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Folder:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, prefix: str) -> None:
         self.root = root
+        self.prefix = prefix
 
-    def collect(self, prefix: str, folder: Path) -> dict[str, Path]:
-        """Gather the samples' files into one folder; their metrics by sample."""
-        for path in (self.root / prefix).glob("sample=*/*"):
-            name = FILES.get(path.name)
-            if name:
-                shutil.copyfile(path, folder / name.format(_sample(path.parent.name)))
-        return _metrics(folder)
+    def collect(
+        self, folder: Path, files: Mapping[str, str], samples: Iterable[str] | None = None
+    ) -> None:
+        """Gather samples' files (all samples', when none are named) into one folder."""
+        wanted = None if samples is None else set(samples)
+        for path in (self.root / self.prefix).glob("sample=*/*"):
+            sample = _sample(path.parent.name)
+            if path.name in files and (wanted is None or sample in wanted):
+                shutil.copyfile(path, folder / files[path.name].format(sample))
 
     def put(self, key: str, data: bytes, kind: str) -> None:
         path = self.root / key
@@ -221,20 +390,26 @@ class _Folder:
 
 
 class _Bucket:
-    def __init__(self, bucket: str) -> None:
+    def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket = bucket
         self.s3 = aws.client("s3")
-
-    def collect(self, prefix: str, folder: Path) -> dict[str, Path]:
-        """Gather the samples' files into one folder, in parallel; their metrics by sample."""
-        wanted = []
-        for entry in listing.entries(self.bucket, f"{prefix}sample=", s3=self.s3):
+        self.keys: dict[str, dict[str, str]] = defaultdict(dict)  # sample → file → key
+        for entry in listing.entries(bucket, f"{prefix}sample=", s3=self.s3):
             place, _, file = entry.key.removeprefix(prefix).partition("/")
-            if file in FILES:
-                wanted.append((entry.key, folder / FILES[file].format(_sample(place))))
+            self.keys[_sample(place)][file] = entry.key
+
+    def collect(
+        self, folder: Path, files: Mapping[str, str], samples: Iterable[str] | None = None
+    ) -> None:
+        """Gather samples' files (all samples', when none are named) into one folder."""
+        wanted = [
+            (self.keys[sample][file], folder / name.format(sample))
+            for sample in (list(self.keys) if samples is None else samples)
+            for file, name in files.items()
+            if file in self.keys[sample]
+        ]
         with ThreadPoolExecutor(DOWNLOADS) as pool:
             list(pool.map(lambda pair: self._download(*pair), wanted))
-        return _metrics(folder)
 
     def _download(self, key: str, path: Path) -> None:
         path.write_bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
@@ -243,19 +418,27 @@ class _Bucket:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind)
 
 
-def _store(source: str) -> _Folder | _Bucket:
+Store = _Folder | _Bucket
+
+
+def _store(source: str, prefix: str) -> Store:
     if source.startswith("s3://"):
-        return _Bucket(source.removeprefix("s3://").rstrip("/"))
-    return _Folder(Path(source or "."))
+        return _Bucket(source.removeprefix("s3://").rstrip("/"), prefix)
+    return _Folder(Path(source or "."), prefix)
 
 
 def _sample(place: str) -> str:
     return place.removeprefix("sample=")
 
 
-def _metrics(folder: Path) -> dict[str, Path]:
-    ending = FILES["metrics.json"].format("")
-    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
+def _expected(sheet: Path) -> dict[str, dict[str, Any]]:
+    """Samples of a sheet with what its column `recorded` (JSON), if it has one, says of them."""
+    recorded: dict[str, dict[str, Any]] = {sample: {} for sample in sample_sheet.read(sheet)}
+    with sheet.open(newline="", encoding="utf-8-sig") as handle:
+        for row in csv.DictReader(handle, delimiter="\t"):
+            if row.get("recorded"):
+                recorded[row["sample"]] = json.loads(row["recorded"])
+    return recorded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -268,6 +451,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--source", default=".", help="s3://bucket or a folder with its layout")
     parser.add_argument("--thresholds", type=Path, help="default: the file of the QC workflow")
     parser.add_argument("--samples", type=Path, help="sheet of the samples that ought to be there")
+    parser.add_argument("--assay", nargs="*", default=[], help="of the thresholds' assays")
     given = parser.parse_args(arguments)
     try:
         report(
@@ -276,7 +460,8 @@ def main(arguments: list[str] | None = None) -> int:
             given.fingerprint,
             given.release,
             verdicts.load(given.thresholds),
-            set(sample_sheet.read(given.samples)) if given.samples else set(),
+            _expected(given.samples) if given.samples else {},
+            given.assay,
         )
     except SeqharvestError as error:
         print(f"seqharvest.qc.report: project {given.project}: {error}", file=sys.stderr)

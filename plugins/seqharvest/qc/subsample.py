@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import io
 import json
 import sys
@@ -24,6 +25,10 @@ from seqharvest.errors import InputError, SeqharvestError
 
 CHUNK_READS = 10_000
 QUALITY_READS = 1_000  # enough to tell measured qualities from SRA-Lite's constant ones
+#: SRA-Lite writes 30 for every base of a read that passed the sequencer's filter, 3 for the others.
+LITE_QUALITIES = frozenset(b"?$")
+#: One read of so many is in the sketch: about 400 of 100,000, which tell shares to a few per cent.
+SKETCHED = 256
 
 
 def subsample(mates: list[list[str]], reads: int, outs: list[Path]) -> dict[str, Any]:
@@ -31,16 +36,20 @@ def subsample(mates: list[list[str]], reads: int, outs: list[Path]) -> dict[str,
 
     `mates` holds, for each mate, the FASTQ of each run: paths or `s3://` URIs. Returns `reads` (how
     many were taken), `reads_total` (in the whole sample; an estimate from the compressed size
-    unless `exact`) and `qualities_measured`. Raises `InputError` naming the file that is cut off,
-    is no FASTQ, or whose mate has other reads.
+    unless `exact`), `qualities_measured` and `sketch` (see `_Sketch`). Raises `InputError` naming
+    the file that is cut off, is no FASTQ, or whose mate has other reads.
     """
     runs = list(zip(*mates, strict=True))
     taken = total = 0
     exact = measured = True
+    sketch = _Sketch()
     with _sinks(outs) as sinks:
         for done, files in enumerate(runs):
             share = -(-(reads - taken) // (len(runs) - done))  # what short runs leave goes on
-            heads = [_head(file, share, sink) for file, sink in zip(files, sinks, strict=True)]
+            heads = [
+                _head(file, share, sink, sketch if mate == 0 else None)
+                for mate, (file, sink) in enumerate(zip(files, sinks, strict=True))
+            ]
             counts = {head["reads"] for head in heads}
             if len(counts) > 1:
                 told = ", ".join(f"{f} has {h['reads']}" for f, h in zip(files, heads, strict=True))
@@ -56,10 +65,39 @@ def subsample(mates: list[list[str]], reads: int, outs: list[Path]) -> dict[str,
         raise InputError(
             f"{', '.join(mates[0])}: no reads at all", "remove the sample, or fetch again"
         )
-    return {"reads": taken, "reads_total": total, "exact": exact, "qualities_measured": measured}
+    return {
+        "reads": taken,
+        "reads_total": total,
+        "exact": exact,
+        "qualities_measured": measured,
+        "sketch": sketch.told(),
+    }
 
 
-def _head(file: str, reads: int, sink: IO[bytes]) -> dict[str, Any]:
+class _Sketch:
+    """Hashes of one first mate in `SKETCHED`, chosen by the hash itself (FracMinHash).
+
+    Samples with the same reads have the same hashes, whatever the reads are called, in whichever
+    order, and also where only some of their runs are the same (Irber et al. 2022,
+    doi:10.1101/2022.01.11.475838).
+    """
+
+    def __init__(self) -> None:
+        self.hashes: set[int] = set()
+
+    def add(self, sequences: list[bytes]) -> None:
+        limit = (1 << 48) // SKETCHED
+        digest = hashlib.blake2b
+        for sequence in sequences:
+            number = int.from_bytes(digest(sequence.rstrip(), digest_size=6).digest(), "big")
+            if number < limit:
+                self.hashes.add(number)
+
+    def told(self) -> list[str]:
+        return [f"{number:x}" for number in sorted(self.hashes)]
+
+
+def _head(file: str, reads: int, sink: IO[bytes], sketch: _Sketch | None) -> dict[str, Any]:
     count = 0
     qualities: set[int] = set()
     ended = False
@@ -74,6 +112,8 @@ def _head(file: str, reads: int, sink: IO[bytes]) -> dict[str, Any]:
                     _check(file, count, lines)
                     if count < QUALITY_READS:
                         qualities.update(b"".join(lines[3 : 4 * QUALITY_READS : 4]))
+                    if sketch is not None:
+                        sketch.add(lines[1::4])
                     sink.writelines(lines)
                     count += len(lines) // 4
                 ended = not stream.read(1)
@@ -83,7 +123,9 @@ def _head(file: str, reads: int, sink: IO[bytes]) -> dict[str, Any]:
                 "fetch the run again",
             ) from error
     share = 1.0 if ended else min(counted.size / size, 1.0)
-    return {"reads": count, "share": share, "measured": len(qualities - {10, 13}) != 1}
+    values = qualities - {10, 13}
+    measured = len(values) != 1 and not values <= LITE_QUALITIES
+    return {"reads": count, "share": share, "measured": measured}
 
 
 def _check(file: str, before: int, lines: list[bytes]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -62,22 +63,46 @@ class Threshold:
         """Write a value with its unit: `7.1 %`, `101 nt`, `12,345`."""
         if self.unit == "share":
             return f"{100 * value:g} %" if limit else f"{_digits(100 * value)} %"
+        if self.unit == "ratio":
+            return f"{value:.2g}"
         text = f"{value:,.0f}"
         return f"{text} {self.unit}" if self.unit else text
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A version of the thresholds file."""
+    """A version of the thresholds file.
+
+    `project` are the limits of what is compared between samples; `assays` hold, by assay and
+    metric, the limits that differ from the general ones.
+    """
 
     version: str
     metrics: tuple[Threshold, ...]
+    project: Mapping[str, float] = field(default_factory=dict)
+    assays: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
 
-    def judge(self, metrics: dict[str, float | None], release: str) -> Judgement:
-        """Judge a sample: the worst verdict of its metrics, reasons worst first."""
+    def of_assay(self, assay: str) -> Thresholds:
+        """The thresholds of an assay; those of all, where it has none of its own."""
+        own = self.assays.get(assay, {})
+        changed = (replace(t, **cast(Any, own.get(t.metric, {}))) for t in self.metrics)
+        return replace(self, metrics=tuple(changed))
+
+    def judge(
+        self,
+        metrics: Mapping[str, float | None],
+        release: str,
+        unmeasured: Collection[str] = (),
+    ) -> Judgement:
+        """Judge a sample: the worst verdict of its metrics, reasons worst first.
+
+        Metrics that are `unmeasured` for a good reason are not judged, though they be required.
+        """
         found = []
         for threshold in self.metrics:
             value = metrics.get(threshold.metric)
+            if value is None and threshold.metric in unmeasured:
+                continue
             verdict, limit = threshold.judge(value)
             found.append((verdict, threshold.metric, _reason(threshold, value, limit, release)))
         beyond = sorted((f for f in found if f[0] > Verdict.PASS), key=lambda f: -f[0])
@@ -118,6 +143,14 @@ def load(path: Path | None = None) -> Thresholds:
             )
             for name, entry in document["metrics"].items()
         ),
+        project={name: entry["value"] for name, entry in document["project"].items()},
+        assays={
+            assay: {
+                metric: {limit: entry[limit] for limit in LIMITS if limit in entry}
+                for metric, entry in metrics.items()
+            }
+            for assay, metrics in document.get("assays", {}).items()
+        },
     )
 
 
@@ -145,10 +178,16 @@ def _check(path: Path, document: Any) -> None:
     if error is not None:
         where = ".".join(str(part) for part in error.path) or "the file"
         raise InputError(f"thresholds {path}, {where}: {error.message}")
-    for name, entry in document["metrics"].items():
+    entries = {f"metrics.{name}": entry for name, entry in document["metrics"].items()}
+    for assay, metrics in document.get("assays", {}).items():
+        for name, entry in metrics.items():
+            if name not in document["metrics"]:
+                raise InputError(f"thresholds {path}, assays.{assay}.{name}: no such metric")
+            entries[f"assays.{assay}.{name}"] = {**document["metrics"][name], **entry}
+    for where, entry in entries.items():
         if not _ordered(entry):
             raise InputError(
-                f"thresholds {path}, metrics.{name}: its limits are not in order",
+                f"thresholds {path}, {where}: its limits are not in order",
                 "order fail_below ≤ warn_below ≤ warn_above ≤ fail_above",
             )
 

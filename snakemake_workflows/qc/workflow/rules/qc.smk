@@ -57,8 +57,8 @@ rule star:
         mate2=rules.fastp.output.mate2,
     output:
         log=sample_output("Log.final.out"),
-        counts=sample_output("ReadsPerGene.out.tab"),
-        spliced=scratch("work/{sample}/spliced.txt"),
+        counts=scratch("work/{sample}/ReadsPerGene.out.tab"),
+        alignments=scratch("work/{sample}/alignments.json"),
         version=scratch("work/{sample}/star.version"),
     log:
         scratch_log("star"),
@@ -76,16 +76,14 @@ rule star:
         mate2=lambda wildcards, input: pairing(wildcards, "", input.mate2),
     shell:
         # The index comes from the host's cache, fetched once for all jobs of the host.
-        # The alignments go past awk, which counts the uniquely mapped fragments with an intron (N):
-        # STAR's own numbers count introns, of which a fragment may have several.
+        # The alignments are never written: they stream past what measures where they lie.
         "(index=$(python -m seqharvest.reference star"
         " --release {params.release} --source {params.source})"
         " && folder=work/{wildcards.sample}/star"
         " && STAR --runThreadN {threads} --genomeDir $index --genomeLoad NoSharedMemory"
         " --readFilesIn {input.mate1} {params.mate2}"
         " --outSAMtype SAM --outStd SAM --quantMode GeneCounts --outFileNamePrefix $folder/"
-        " | awk -F '\\t' '$6 ~ /N/ && /\\tNH:i:1\\t/ && $1 != last {{n++; last = $1}}"
-        " END {{print n + 0}}' > {output.spliced}"
+        " | python -m seqharvest.qc.alignments --index $index --out {output.alignments}"
         " && mv $folder/Log.final.out {output.log}"
         " && mv $folder/ReadsPerGene.out.tab {output.counts}"
         " && STAR --version > {output.version}"
@@ -98,11 +96,12 @@ rule metrics:
         fastqc=rules.fastqc.output,
         star=rules.star.output.log,
         counts=rules.star.output.counts,
-        spliced=rules.star.output.spliced,
+        alignments=rules.star.output.alignments,
         version=rules.star.output.version,
         subsample=rules.subsample.output.stats,
     output:
-        sample_output("metrics.json"),
+        metrics=sample_output("metrics.json"),
+        counts=sample_output("counts.parquet"),
     log:
         scratch_log("metrics"),
     group:
@@ -123,5 +122,6 @@ rule metrics:
         " && python -m seqharvest.qc.metrics --sample {wildcards.sample}"
         " --layout {params.layout} --release {params.release} --fastp {input.fastp}"
         " --fastqc {input.fastqc} --star {input.star} --star-version $(cat {input.version})"
-        " --counts {input.counts} --spliced {input.spliced}"
-        " --subsample {input.subsample} --tx2gene $genes --out {output}) > {log} 2>&1"
+        " --counts {input.counts} --alignments {input.alignments}"
+        " --subsample {input.subsample} --tx2gene $genes"
+        " --out {output.metrics} --counts-out {output.counts}) > {log} 2>&1"

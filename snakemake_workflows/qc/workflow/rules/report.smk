@@ -18,7 +18,8 @@ rule report:
             f"--thresholds {config['thresholds']}" if config["thresholds"] else ""
         ),
         samples=config["samples"],
+        assays=(f"--assay {' '.join(config['assays'])}" if config["assays"] else ""),
     shell:
         "python -m seqharvest.qc.report --project {params.project}"
         " --fingerprint {params.fingerprint} --release {params.release}"
-        " --source {params.source} {params.thresholds} --samples {params.samples} > {log} 2>&1"
+        " --source {params.source} {params.thresholds} {params.assays} --samples {params.samples} > {log} 2>&1"
