@@ -202,7 +202,7 @@ def _icon(count: int, ink: str) -> str:
     color = "#f1f5f9" if ink == "light" else "#1a202c"
     drawn = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none">'
-        f'<path d="M3 12l6 6L20 6" stroke="{color}" stroke-width="2.2" stroke-linecap="round"'
+        f'<path d="M3 14l5 6L14 13" stroke="{color}" stroke-width="2.2" stroke-linecap="round"'
         ' stroke-linejoin="round"/>'
     )
     if count:
