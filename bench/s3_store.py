@@ -95,8 +95,9 @@ class Bucket:
         """Return at most so many objects and common prefixes that come after a key or prefix."""
         page = Page()
         at = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
-        if delimiter and after.startswith(prefix) and after.endswith(delimiter):
-            at = max(at, self._beyond(after))  # a common prefix that was told already
+        # A common prefix that was told already; the prefix itself can only be an object.
+        if delimiter and after.startswith(prefix) and after.endswith(delimiter) and after != prefix:
+            at = max(at, self._beyond(after))
         last = ""
         while at < len(self._keys) and (key := self._keys[at]).startswith(prefix):
             if len(page.objects) + len(page.prefixes) == most:
