@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down env status clean setup test bench lint format lock approve reject
+.PHONY: help demo up down env status clean setup test bench lint format lock approve reject images deploy destroy
 
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)/snakemake_workflows:$(CURDIR)
 PY := .local/venv/bin/python
@@ -40,7 +40,19 @@ approve: ## approve a project's QC: make approve PROJECT=GSE… [BY=name] [COMME
 reject:  ## reject a project's QC: make reject PROJECT=GSE… [BY=name] [COMMENT=…]
 	@$(SEQHARVEST) -m seqharvest.registry reject "$(PROJECT)" --by "$(or $(BY),$(USER),$(LOGNAME),unknown)" $(if $(COMMENT),--comment "$(COMMENT)")
 
+images:  ## build the images and look into them: make images [BASE=debian@sha256:…] [TAG=…]; log in .local/images
+	@BASE="$(BASE)" TAG="$(TAG)" docker/build.sh
+
+deploy: setup ## make deploy STACK=… TAG=<image tag> [DRY_RUN=yes] [REGION=…] [PARAMETERS="Key=value …"] [ONLY=data,images]
+	@test -n "$(STACK)" || { echo "which deployment? → make deploy STACK=seqharvest TAG=… [DRY_RUN=yes]"; exit 2; }
+	@$(PY) -m infra.deploy deploy "$(STACK)" $(if $(TAG),--tag "$(TAG)") $(if $(REGION),--region "$(REGION)") $(if $(PARAMETERS),--parameters "$(PARAMETERS)") $(if $(ONLY),--only "$(ONLY)") $(if $(filter yes,$(DRY_RUN)),--dry-run)
+
+destroy: setup ## make destroy STACK=… [DELETE_DATA=<the same name>]; without it, data, images and logs stay
+	@test -n "$(STACK)" || { echo "which deployment? → make destroy STACK=…"; exit 2; }
+	@$(PY) -m infra.deploy destroy "$(STACK)" $(if $(REGION),--region "$(REGION)") $(if $(DELETE_DATA),--delete-data "$(DELETE_DATA)")
+
 test: setup  ## unit, DAG and end-to-end tests
+	@local/setup.sh infra
 	@$(PY) -m pytest -n 2 --dist loadfile
 	@$(PY) -m pytest -m e2e -s
 
@@ -52,7 +64,8 @@ lint: setup  ## ruff, mypy, snakefmt, snakemake --lint
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.local/venv/bin/snakefmt --check snakemake_workflows
-	@bash -n local/setup.sh .ci/run
+	@bash -n local/setup.sh .ci/run && bash -n docker/build.sh && bash -n docker/check.sh
+	@local/setup.sh infra && .local/infra/bin/cfn-lint -r us-east-1 eu-central-1 -- infra/*.yaml
 
 format:  ## format Python and Snakemake code
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . ; .local/venv/bin/snakefmt snakemake_workflows
@@ -61,4 +74,5 @@ lock:    ## resolve the requirements anew
 	@uv pip compile -q --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@uv pip compile -q --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@uv pip compile -q --no-header --python-version 3.11 local/requirements.in -o local/requirements.txt
+	@uv pip compile -q --no-header --python-version 3.11 infra/requirements.in -o infra/requirements.txt
 	@uv pip compile -q --no-header --python-version 3.11 bench/requirements.in -o bench/requirements.txt

@@ -60,3 +60,5 @@ environment() {  # name, requirement files…
 environment venv requirements.txt requirements-dev.txt
 environment ministack local/requirements.txt
 [ "${1:-}" != bench ] || environment bench bench/requirements.txt  # the peers of `make bench`
+# The linter and the emulator that infra/ is tested with; moto's pins differ from Airflow's.
+[ "${1:-}" != infra ] || environment infra infra/requirements.txt

@@ -244,6 +244,7 @@ def command(manifest: Manifest) -> list[str]:
         options["--storage-seqharvest-s3-inventory"] = INVENTORY
     if settings().large_disk_queue:
         options["--seqharvest-batch-large-disk-queue"] = settings().large_disk_queue
+        options["--seqharvest-batch-large-disk-gib"] = settings().large_disk_gib
     flat = [str(part) for option in options.items() for part in option]
     return [sys.executable, "-m", "snakemake", *flat, "--", manifest.target]
 

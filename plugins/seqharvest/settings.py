@@ -26,6 +26,8 @@ class Settings:
     head_queue: str = "seqharvest-head"  # on demand
     worker_queue: str = "seqharvest-worker"  # Spot, instance store
     large_disk_queue: str = "seqharvest-large-disk"  # FSx for Lustre or EBS; empty: none
+    #: GiB of scratch that its hosts have for jobs; 0: it is their instance store.
+    large_disk_gib: float = 0.0
     head_job: str = "seqharvest-head"  # job definitions, owned by infrastructure code
     worker_job: str = "seqharvest-worker"
     fetch_job: str = "seqharvest-fetch"
