@@ -11,6 +11,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HEAD_VCPUS = 1  # for head jobs together: a head waits more than it works
 HEAD_POOL = "seqharvest_heads"  # in Airflow: how many head jobs there are at once
 HEADS_AT_ONCE = 4  # what fits into HEAD_VCPUS
+FETCH_POOL = "seqharvest_fetches"  # in Airflow: how many arrays of fetches there are at once
+FETCHES_AT_ONCE = 4
 PORTS = {"airflow": 8080, "execution": 8081, "ministack": 4566, "batch": 4567, "archive": 4568}
 
 
@@ -83,6 +85,7 @@ class StackConfig:
             "SEQHARVEST_NCBI_EMAIL": "demo@localhost",
             "SEQHARVEST_REVIEW_URL": self.url("airflow"),
             "SEQHARVEST_HEAD_POOL": HEAD_POOL,
+            "SEQHARVEST_FETCH_POOL": FETCH_POOL,
             # A laptop's stack answers at once: ask more often than in the cloud.
             "SEQHARVEST_BATCH_POLL_SECONDS": "2",
             "SEQHARVEST_INTAKE_POLL_SECONDS": "2",

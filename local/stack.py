@@ -17,7 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local.airflow_api import Airflow
-from local.config import HEAD_POOL, HEADS_AT_ONCE, REPOSITORY, StackConfig
+from local.config import (
+    FETCH_POOL,
+    FETCHES_AT_ONCE,
+    HEAD_POOL,
+    HEADS_AT_ONCE,
+    REPOSITORY,
+    StackConfig,
+)
 from seqharvest.errors import InputError, SeqharvestError
 
 START_SECONDS = 180
@@ -152,8 +159,10 @@ def bootstrap(config: StackConfig) -> None:
 
 
 def bootstrap_airflow(config: StackConfig) -> None:
-    """Make the pool that bounds how many head jobs there are at once."""
-    Airflow(config.url("airflow")).ensure_pool(HEAD_POOL, HEADS_AT_ONCE, "Head jobs at once")
+    """Make the pools that bound how many head jobs, and arrays of fetches, there are at once."""
+    airflow = Airflow(config.url("airflow"))
+    airflow.ensure_pool(HEAD_POOL, HEADS_AT_ONCE, "Head jobs at once")
+    airflow.ensure_pool(FETCH_POOL, FETCHES_AT_ONCE, "Arrays of fetches at once")
 
 
 def health_checks(config: StackConfig) -> dict[str, Callable[[], bool]]:
