@@ -10,8 +10,9 @@ import time
 
 from bench import heads
 from bench.table import Table
+from seqharvest.settings import Settings
 
-SHARD = 250
+SHARD = Settings().shard_size
 
 
 def main() -> None:
