@@ -189,13 +189,15 @@ def prepare(manifest: Manifest, folder: Path) -> None:
         **manifest.config,
     }
     (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    recorded = any("recorded" in sample for sample in manifest.samples)  # for the QC report
     with (folder / SHEET).open("w", newline="") as file:
         sheet = csv.writer(file, delimiter="\t", lineterminator="\n")
-        sheet.writerow(sample_sheet.COLUMNS)
+        sheet.writerow([*sample_sheet.COLUMNS, *(["recorded"] if recorded else [])])
         for sample in manifest.samples:
             runs = ",".join(sample.get("runs") or [])
             row = [sample["sample"], sample["layout"], runs, sample.get("strandedness") or ""]
-            sheet.writerow(row)
+            said = [json.dumps(sample.get("recorded") or {})] if recorded else []
+            sheet.writerow(row + said)
     names = [sample["sample"] for sample in manifest.samples]
     lines = inventory_lines(manifest.bucket, manifest.results, manifest.project, names)
     (folder / INVENTORY).write_text("".join(f"{line}\n" for line in lines))

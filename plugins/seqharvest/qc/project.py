@@ -306,12 +306,23 @@ def _matrix(names: Sequence[str], correlation: Numbers, distance: Numbers) -> di
         spread = rest[np.linspace(0, len(rest) - 1, MATRIX_SAMPLES - half).astype(int)]
         chosen = np.sort(np.concatenate((apart[:half], spread)))
     part = correlation[np.ix_(chosen, chosen)]
-    # Order by the leading eigenvector: like stands beside like, without a tree.
-    order = np.argsort(np.linalg.eigh(part - part.mean())[1][:, -1], kind="stable")
+    order = _chain(part)
     return {
         "samples": [names[chosen[i]] for i in order],
         "values": [[round(float(x), 3) for x in row] for row in part[np.ix_(order, order)]],
     }
+
+
+def _chain(correlation: Numbers) -> list[int]:
+    """An order in which each sample is followed by the most like it of those that are left."""
+    left = correlation.copy()
+    at = int(np.argmin(correlation.mean(axis=1)))  # from the edge, not from the middle
+    order = [at]
+    while len(order) < len(left):
+        left[:, at] = -np.inf
+        at = int(np.argmax(left[at]))
+        order.append(at)
+    return order
 
 
 def _structure(

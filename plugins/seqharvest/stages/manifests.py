@@ -61,6 +61,8 @@ def write_workflow(
                 "layout": sample["layout"],
                 "runs": [run["accession"] for run in sample["runs"]],
                 "strandedness": sample.get("strandedness", ""),
+                # Only the report compares what is measured with what submitters say.
+                **({"recorded": sample["recorded"]} if "recorded" in sample else {}),
             }
             for sample in samples
         ],

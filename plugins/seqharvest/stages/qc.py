@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqharvest import aws
+from seqharvest.archives.harmonise import harmonise
 from seqharvest.errors import BatchJobError, VerificationError
 from seqharvest.inventory import Completeness, complete_samples
 from seqharvest.layout import report_prefix, uri
@@ -52,8 +53,19 @@ def plan_report(project: str, by: str) -> dict[str, Any]:
             f"no sample of project {project} has QC results; the first: {first or 'no samples'}",
             "see the samples' reasons, then clear the QC or fetch tasks, or retry the project",
         )
-    chosen = [samples[name] for name in sorted(state.complete)]
+    chosen = [
+        {**samples[name], "recorded": _recorded(item, samples[name])}
+        for name in sorted(state.complete)
+    ]
     return manifests.write_workflow(QC, "report", "report", item, chosen)
+
+
+def _recorded(item: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, str]:
+    """What submitters say of a sample, in our words, for the report to hold against the reads."""
+    said = harmonise(sample.get("metadata") or {})
+    taxid = str(sample.get("taxid") or item.get("taxid") or "")
+    del said["terms"]
+    return {**said, **({"taxid": taxid} if taxid else {})}
 
 
 def record_qc(project: str, by: str) -> dict[str, Any]:
