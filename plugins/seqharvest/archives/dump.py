@@ -29,6 +29,7 @@ def dump(archive: Path, run: Run, bench: Workbench) -> tuple[list[Mate], int, di
     come out as it holds and as are published. No single check is enough: a flipped bit passes
     the dump, an empty file passes vdb-validate.
     """
+    bench.progress.unpack()
     command = _command(archive, bench)
     with ExitStack() as stack:
         validation = stack.enter_context(_Tool(["vdb-validate", str(archive)], bench.folder))

@@ -33,6 +33,7 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     Of three files the one without a mate number holds orphans: it is counted, not kept.
     """
     files = by_mate(run)
+    bench.progress.begin("ena", sum(file.size for file in files.values()))
     # Mates are unpacked and checked side by side: each takes one core, and one connection.
     with ThreadPoolExecutor(max_workers=min(len(files), max(1, bench.threads))) as pool:
         futures = {part: pool.submit(_mate, run, part, files[part], bench) for part in files}
@@ -77,6 +78,7 @@ def by_mate(run: Run) -> dict[str, FastqFile]:
 def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> _Part:
     path = Path(bench.folder) / f"{run.accession}_{part}.fastq.gz"
     transfer = Transfer(file, path, bench.limits)
+    bench.progress.watch(lambda: transfer.arrived)
     try:
         got = transfer.run()
     finally:

@@ -108,7 +108,9 @@ def fetch(
         return known
     from seqharvest.archives.limits import Limits
     from seqharvest.archives.pending import Shelf
+    from seqharvest.archives.progress import Progress
     from seqharvest.archives.reads import Workbench
+    from seqharvest.registry.fetching import note
 
     started = time.monotonic()
     tried = [] if attempts is None else attempts
@@ -116,8 +118,13 @@ def fetch(
         s3, order.bucket, partial(read_key, order.project, order.sample, order.run.accession)
     )
     need = scratch_bytes(order.run, order.sources)
-    with reserved(scratch(), need, SCRATCH_PATIENCE) as folder:
-        bench = Workbench(folder, shelf, threads, limits or Limits(), tried)
+    tell = partial(note, order.project, order.sample, order.run.accession)
+    patience = limits or Limits()
+    with (
+        Progress(tell, patience.tell_every) as progress,
+        reserved(scratch(), need, SCRATCH_PATIENCE) as folder,
+    ):
+        bench = Workbench(folder, shelf, threads, patience, tried, progress)
         try:
             reads = obtain(order, bench)
             files = store(reads)

@@ -19,6 +19,7 @@ class Limits:
     progress: int = 1 << 20  # bytes
     first_wait: float = 1.0
     longest_wait: float = 60.0
+    tell_every: float = 10.0  # progress, to the registry
     #: One connection to S3 brings 40 to 90 MB/s, a host takes several times that. Smaller files
     #: are there before it matters.
     connections: int = 4

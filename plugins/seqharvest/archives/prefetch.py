@@ -30,7 +30,10 @@ def obtain(run: Run, bench: Workbench) -> Reads:
 
     `prefetch` checks what it brings against what its own resolver says of it.
     """
-    check_space(bench.folder, FastqFile(run.accession, size=run.sra_size))
+    folder = bench.folder
+    check_space(folder, FastqFile(run.accession, size=run.sra_size))
+    bench.progress.begin("prefetch", run.sra_size)
+    bench.progress.watch(lambda: _size(folder))
     archive = _download(run, bench)
     got = _check(run, archive)
     mates, orphans, tools = dump(archive, run, bench)

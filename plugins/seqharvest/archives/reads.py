@@ -12,6 +12,7 @@ from seqharvest.archives.fastq import FastqReport, check_mates
 from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import Run
 from seqharvest.archives.pending import PendingObject, Shelf
+from seqharvest.archives.progress import Progress
 from seqharvest.errors import SeqharvestError, VerificationError
 
 
@@ -33,6 +34,7 @@ class Workbench:
     threads: int = 2
     limits: Limits = field(default_factory=Limits)
     attempts: list[Attempt] = field(default_factory=list)
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True)

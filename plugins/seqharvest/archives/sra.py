@@ -16,6 +16,8 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     archive = bench.folder / f"{run.accession}.sra"
     published = FastqFile(run.sra_url, run.sra_md5, run.sra_size)
     transfer = Transfer(published, archive, bench.limits)
+    bench.progress.begin("sra", run.sra_size)
+    bench.progress.watch(lambda: transfer.arrived)
     try:
         got = transfer.run()
     finally:

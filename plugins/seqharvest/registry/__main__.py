@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from seqharvest.errors import SeqharvestError
-from seqharvest.registry import ProjectState, Registry
+from seqharvest.registry import ProjectState, Registry, fetching
 from seqharvest.registry.private import add_private
 
 
@@ -87,7 +87,9 @@ def _show(registry: Registry, options: argparse.Namespace) -> None:
             sample["state"],
             sample["layout"],
             " ".join(run["accession"] for run in sample["runs"]),
-            sample.get("reason") or "; ".join(sample.get("verdict_reasons", [])),
+            sample.get("reason")
+            or "; ".join(sample.get("verdict_reasons", []))
+            or fetching.words(sample),
         )
         for sample in registry.samples(options.project)
     ]

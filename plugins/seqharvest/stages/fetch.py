@@ -12,6 +12,7 @@ from seqharvest.inventory import RawRun, is_fetched, raw_runs
 from seqharvest.layout import outcome_key, provenance_key, read_key, uri
 from seqharvest.listing import entries
 from seqharvest.registry import Move, ProjectState, Registry, SampleState
+from seqharvest.registry.fetching import ATTRIBUTE
 from seqharvest.settings import settings
 from seqharvest.stages import manifests
 from seqharvest.stages.outcomes import failure, in_hand, read_json
@@ -143,7 +144,7 @@ def _fetched_or_failed(
         return failure(item, sample, f"its runs cannot be merged, they differ in layout: {mix}")
     layout = next(iter(stored.layouts.values()), sample["layout"])
     why = f"its reads are {layout}" if layout != sample["layout"] else ""
-    return Move(sample, SampleState.FETCHED, why, {"layout": layout})
+    return Move(sample, SampleState.FETCHED, why, {"layout": layout, ATTRIBUTE: None})
 
 
 def _pass_private(registry: Registry, item: Mapping[str, Any], by: str) -> None:
