@@ -17,7 +17,7 @@ fi
 fail() { echo "seqharvest: image $name: $1" >&2; exit 1; }
 
 [ "$(inside id -u)" = 1000 ] || fail "it runs as $(inside id -un)"
-for tool in gcc cc make pip uv; do ! inside sh -c "command -v $tool" >/dev/null || fail "$tool is left in it"; done
+for tool in gcc cc make pip uv; do ! inside sh -c "command -v $tool" >/dev/null 2>&1 || fail "$tool is left in it"; done
 inside sh -c '! touch /opt/seqharvest/x 2>/dev/null' || fail "its user may write to the code"
 inside python - "$image" <"docker/check_$image.py" || fail "what it should run does not run"
 count=$(inside python -c 'import json; print(len(json.load(open("/opt/seqharvest/sbom.cdx.json"))["components"]))')
