@@ -34,8 +34,8 @@ with DAG(
 | `load` | Parquet partitions, Glue, and a check by Athena | `lake/…` |
 | `conclude` | records how it ended; the run is failed only if the project is | |
 
-**To approve:** mark `approve` *success*. **To reject:** mark it *failed*; the run then ends well,
-and nothing is analysed. A note becomes the comment. Any task can be cleared at any time: what is
+**To approve or reject:** *QC review* in the navigation, or the run's *Required Actions*, or mark
+`approve` *success* or *failed*. A rejected run ends well, and nothing is analysed. Any task can be cleared at any time: what is
 done is found done, what runs is attached to. Clearing a running stage ends its jobs first.
 
 **How far it is:** the *Progress* tab of a run. Many samples are split into shards, a mapped task
@@ -135,7 +135,7 @@ A sample that fails does not stop the others; the registry says which failed, an
     approve = QCApprovalSensor(
         task_id="approve",
         project=PROJECT,
-        doc_md="Mark **success** to approve the project, **failed** to reject it.",
+        doc_md="Decide on *QC review*; or mark **success** to approve, **failed** to reject.",
     )
 
     missing = S3OutputsExistShortCircuitOperator(
