@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from seqharvest import layout
+from seqharvest.registry import Registry, fetching
 from seqharvest.settings import settings
 from tests.conftest import Aws
 
@@ -232,3 +233,26 @@ def test_the_tab_leads_to_the_page(run: Run, as_user: Any) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "<title>Progress</title>" in page.text
     assert client.get(ADDRESS + "-no-such-run").status_code == 404
+
+
+def test_a_fetch_that_runs_shows_the_bytes_that_come(aws: Aws, run: Run, as_user: Any) -> None:
+    registry, project = Registry(), "GSE1"
+    registry.register_project(project, by="t", source="geo")
+    for name in ("SRX81", "SRX82"):
+        runs = [{"accession": f"{name}r"}]
+        registry.register_sample(project, name, by="t", layout="single", runs=runs)
+        registry.move_sample(project, name, "fetching", by="t")
+        told = {"phase": "downloading", "source": "sra", "bytes": 10**9, "of": 3 * 10**9}
+        fetching.note(project, name, f"{name}r", {**told, "rate": 5 * 10**7, "eta": 40})
+    manifest = layout.manifest_key("fetch", project, "d1")
+    run.returned("fetch.plan", [{"manifest": manifest, "digest": "d1", "runs": 2}])
+    run.is_at("fetch.run", "deferred", 0)
+    unexpanded = {"run_id": RUN, "task_id": "fetch.run", "map_index": -1}
+    from airflow.models.taskinstance import TaskInstance
+
+    run.session.query(TaskInstance).filter_by(**unexpanded).delete()
+    run.session.commit()
+    fetch = stages(as_user("viewer"))["fetch"]
+    assert fetch["note"] == (
+        "2 runs downloading: 2.0 GB of 6.0 GB from sra, 100.0 MB/s, about 40 s left"
+    )

@@ -16,9 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from seqharvest import aws
 from seqharvest.layout import manifest_parts, outcome_key, progress_key
+from seqharvest.registry import fetching
 from seqharvest.settings import settings
 
 FRESH_SECONDS = 4  # people who look at one run together cost one look at S3 in so many
+FETCH_SECONDS = 10  # and one at the samples of a project that is fetched
 READERS = 16
 MOST_FAILURES = 50  # listed for a stage; the others are counted
 
@@ -72,6 +74,7 @@ class Stage:
     left: int | None
     failures: list[dict[str, str]]
     more_failures: int
+    note: str = ""  # of a fetch: its bytes, and how fast they come
 
 
 def stage_of(task_id: str, plans: Sequence[Mapping[str, Any]], tasks: Mapping[int, Task]) -> Stage:
@@ -87,6 +90,11 @@ def stage_of(task_id: str, plans: Sequence[Mapping[str, Any]], tasks: Mapping[in
             pool.shutdown(cancel_futures=True)  # the others would wait for the same error
             raise
     failures = list(_failures(shards))
+    fetches = {
+        manifest_parts(plan["manifest"])[1]
+        for (plan, _), shard in zip(of_plans, shards, strict=True)
+        if "runs" in plan and shard.state == "running"
+    }
     return Stage(
         name=task_id.removesuffix(".run").replace(".", " "),
         state=_together([s.state for s in shards] or [_state(t) for t in tasks.values()], plans),
@@ -96,6 +104,7 @@ def stage_of(task_id: str, plans: Sequence[Mapping[str, Any]], tasks: Mapping[in
         left=_left(shards),
         failures=failures[:MOST_FAILURES],
         more_failures=max(0, len(failures) - MOST_FAILURES),
+        note="; ".join(filter(None, map(_downloads, sorted(fetches)))),
     )
 
 
@@ -117,6 +126,15 @@ def _shard(plan: Mapping[str, Any], task: Task) -> Shard:
     if task.ended and (outcome := _read(outcome_key(*names), _as_of(task))):
         shard.failures = outcome.get("failed") or {}
     return shard
+
+
+def _downloads(project: str) -> str:
+    return _together_at(project, int(time.time() // FETCH_SECONDS))
+
+
+@lru_cache(maxsize=256)
+def _together_at(project: str, _now: int) -> str:
+    return fetching.together(project)
 
 
 def _state(task: Task) -> str:
