@@ -170,7 +170,7 @@ def _read_verdicts(key: str) -> dict[str, Any]:
 
 def seen_hash(verdicts: Mapping[str, Any]) -> str:
     """Hash what a reviewer decides on."""
-    seen = ("thresholds_version", "fingerprint", "release", "samples")
+    seen = ("thresholds_version", "fingerprint", "release", "samples", "project_verdict")
     return hashlib.sha256(
         manifests.canonical({name: verdicts.get(name) for name in seen})
     ).hexdigest()[:16]
