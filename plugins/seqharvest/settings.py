@@ -59,6 +59,8 @@ class Settings:
     #: At most slots of the pool × runs of an array are fetched at once, over all projects.
     fetch_pool: str = "default_pool"
     fetch_array_size: int = 50
+    #: Downloads at a time by source, over all projects; a source that is not named has no limit.
+    fetch_limits: str = "ena=50,prefetch=20"
     #: The instance store of the poorest host a fetch may get, by its vCPUs (c5d: 25).
     scratch_gb_per_vcpu: float = 25.0
     ncbi_email: str = ""

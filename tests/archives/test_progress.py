@@ -97,6 +97,6 @@ def test_a_registry_that_does_not_answer_stops_no_fetch(caplog: pytest.LogCaptur
         raise OSError("no network")
 
     with Progress(broken, every=0.01) as progress:
-        progress.begin("sra", 10)
+        progress.begin(10)
         time.sleep(0.05)
     assert "progress was not recorded: no network" in caplog.text

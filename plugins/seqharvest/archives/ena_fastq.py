@@ -12,6 +12,7 @@ from seqharvest.archives.fastq import CHUNK, FastqReport, inspect
 from seqharvest.archives.model import FastqFile, Run
 from seqharvest.archives.pending import PendingObject
 from seqharvest.archives.reads import Attempt, Mate, Reads, Workbench, check_run
+from seqharvest.archives.turns import turn
 from seqharvest.errors import ArchiveError, VerificationError
 
 MATE = re.compile(r"_([12])\.f(?:ast)?q\.gz$")
@@ -33,9 +34,10 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     Of three files the one without a mate number holds orphans: it is counted, not kept.
     """
     files = by_mate(run)
-    bench.progress.begin("ena", sum(file.size for file in files.values()))
     # Mates are unpacked and checked side by side: each takes one core, and one connection.
-    with ThreadPoolExecutor(max_workers=min(len(files), max(1, bench.threads))) as pool:
+    at_once = min(len(files), max(1, bench.threads))
+    with turn("ena", bench.limits), ThreadPoolExecutor(at_once) as pool:
+        bench.progress.begin(sum(file.size for file in files.values()))
         futures = {part: pool.submit(_mate, run, part, files[part], bench) for part in files}
         parts = {part: future.result() for part, future in futures.items()}
     kept = [part.mate for part in parts.values() if part.mate]

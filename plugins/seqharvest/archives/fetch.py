@@ -188,6 +188,7 @@ def obtain(order: Order, bench: Workbench) -> Reads:
     for source in order.sources:
         bench.folder = root / source
         bench.folder.mkdir()
+        bench.progress.wait(source)
         try:
             reads: Reads = importlib.import_module(SOURCES[source]).obtain(order.run, bench)
         except (ArchiveError, VerificationError) as error:

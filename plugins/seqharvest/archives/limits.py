@@ -19,6 +19,10 @@ class Limits:
     progress: int = 1 << 20  # bytes
     first_wait: float = 1.0
     longest_wait: float = 60.0
+    #: A turn at a source that has no more of them is waited for, then the next source is tried.
+    turn_patience: float = 3600.0
+    turn_wait: float = 15.0  # between looks
+    turn_seconds: float = 300.0  # renewed five times in it; a dead job's runs out
     tell_every: float = 10.0  # progress, to the registry
     #: One connection to S3 brings 40 to 90 MB/s, a host takes several times that. Smaller files
     #: are there before it matters.

@@ -16,6 +16,7 @@ from seqharvest.archives.dump import dump
 from seqharvest.archives.fastq import CHUNK
 from seqharvest.archives.model import FastqFile, Run
 from seqharvest.archives.reads import Attempt, Reads, Workbench, run_tool, tail
+from seqharvest.archives.turns import turn
 from seqharvest.errors import ArchiveError, SeqharvestError, VerificationError
 from seqharvest.settings import settings
 
@@ -32,9 +33,10 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     """
     folder = bench.folder
     check_space(folder, FastqFile(run.accession, size=run.sra_size))
-    bench.progress.begin("prefetch", run.sra_size)
-    bench.progress.watch(lambda: _size(folder))
-    archive = _download(run, bench)
+    with turn("prefetch", bench.limits):
+        bench.progress.begin(run.sra_size)
+        bench.progress.watch(lambda: _size(folder))
+        archive = _download(run, bench)
     got = _check(run, archive)
     mates, orphans, tools = dump(archive, run, bench)
     tools["prefetch"] = run_tool(["prefetch", "--version"], bench.folder).stdout.split()[-1]

@@ -40,10 +40,14 @@ class Progress(AbstractContextManager["Progress"]):
             self._phase = "stored"
             self._tell()
 
-    def begin(self, source: str, of: int) -> None:
-        """Start anew with a source that has so many bytes."""
-        self._phase, self._source, self._of = "downloading", source, of
+    def wait(self, source: str) -> None:
+        """Start anew with a source, whose turn may have to be waited for."""
+        self._phase, self._source, self._of = "waiting", source, 0
         self._arrived = []
+
+    def begin(self, of: int) -> None:
+        """So many bytes are brought from now on; 0 when nobody knows."""
+        self._phase, self._of = "downloading", of
         self._mark, self._since = 0, time.monotonic()
 
     def watch(self, arrived: Callable[[], int]) -> None:

@@ -6,6 +6,7 @@ from seqharvest.archives.download import Transfer
 from seqharvest.archives.dump import dump
 from seqharvest.archives.model import FastqFile, Run
 from seqharvest.archives.reads import Attempt, Reads, Workbench
+from seqharvest.archives.turns import turn
 from seqharvest.errors import ArchiveError
 
 
@@ -16,10 +17,11 @@ def obtain(run: Run, bench: Workbench) -> Reads:
     archive = bench.folder / f"{run.accession}.sra"
     published = FastqFile(run.sra_url, run.sra_md5, run.sra_size)
     transfer = Transfer(published, archive, bench.limits)
-    bench.progress.begin("sra", run.sra_size)
-    bench.progress.watch(lambda: transfer.arrived)
     try:
-        got = transfer.run()
+        with turn("sra", bench.limits):
+            bench.progress.begin(run.sra_size)
+            bench.progress.watch(lambda: transfer.arrived)
+            got = transfer.run()
     finally:
         bench.attempts += [Attempt("sra", run.sra_url, why) for why in transfer.interruptions]
     mates, orphans, tools = dump(archive, run, bench)
