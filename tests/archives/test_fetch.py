@@ -133,6 +133,29 @@ def test_a_fetch_that_was_killed_before_its_provenance_is_done_again(
     assert json.loads(site.read("SRR1.json"))["spots"] == 20
 
 
+def test_a_mate_that_is_stored_with_the_published_md5_is_not_fetched_again(
+    site: Site, archive: ArchiveServer
+) -> None:
+    run = replace(RUN, fastq=pair(archive, "SRR1"))
+    first = site.fetch(run, "ena")
+    key = f"raw/project={site.project}/sample=SRX1/SRR1"
+    for lost in ("_2.fastq.gz", ".json"):  # it was killed between its two mates
+        site.s3.delete_object(Bucket=site.bucket, Key=key + lost)
+    again = site.fetch(run, "ena")
+    assert (again["files"], again["md5s"]) == (first["files"], first["md5s"])
+    assert site.read("SRR1_2.fastq.gz") == reads(2)
+    asked = [len(archive.asked(f"/vol1/SRR1_{mate}.fastq.gz")) for mate in (1, 2)]
+    assert asked == [1, 2]
+
+    site.s3.delete_object(Bucket=site.bucket, Key=f"{key}.json")
+    other = {"Body": reads(1, prefix="q"), "Metadata": {"md5": run.fastq[0].md5}}
+    site.s3.put_object(Bucket=site.bucket, Key=f"{key}_1.fastq.gz", **other)
+    site.fetch(run, "ena")  # its metadata lies
+    assert site.read("SRR1_1.fastq.gz") == reads(1)
+    asked = [len(archive.asked(f"/vol1/SRR1_{mate}.fastq.gz")) for mate in (1, 2)]
+    assert asked == [2, 2]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_three_files_in_any_order_keep_the_pairs_and_record_the_orphans(
     order: tuple[int, ...], site: Site, archive: ArchiveServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from seqharvest.archives.download import Transfer
@@ -79,23 +79,30 @@ def by_mate(run: Run) -> dict[str, FastqFile]:
 
 def _mate(run: Run, part: str, file: FastqFile, bench: Workbench) -> _Part:
     path = Path(bench.folder) / f"{run.accession}_{part}.fastq.gz"
-    transfer = Transfer(file, path, bench.limits)
-    bench.progress.watch(lambda: transfer.arrived)
-    try:
-        got = transfer.run()
-    finally:
-        bench.attempts += [Attempt("ena", file.url, why) for why in transfer.interruptions]
+    kept = part != "orphans" or len(run.fastq) == 1
+    number = 2 if part == "2" and len(run.fastq) > 1 else 1  # a mate alone is the first
+    stored = bench.shelf.take(number, file, path) if kept else None
+    got = replace(file, size=path.stat().st_size) if stored else _bring(file, path, bench)
     report = inspect(path)
     mate = None
-    if part != "orphans" or len(run.fastq) == 1:
-        number = 2 if part == "2" and len(run.fastq) > 1 else 1  # a mate alone is the first
-        mate = Mate(_send(path, got, number, bench), got.md5, got.size, report)
+    if kept:
+        target = stored or _send(path, got, number, bench)
+        mate = Mate(target, got.md5, got.size, report)
     path.unlink()
     return _Part(got, report, mate)
 
 
+def _bring(file: FastqFile, path: Path, bench: Workbench) -> FastqFile:
+    transfer = Transfer(file, path, bench.limits)
+    bench.progress.watch(lambda: transfer.arrived)
+    try:
+        return transfer.run()
+    finally:
+        bench.attempts += [Attempt("ena", file.url, why) for why in transfer.interruptions]
+
+
 def _send(path: Path, got: FastqFile, number: int, bench: Workbench) -> PendingObject:
-    target = bench.shelf.open(number, got.size)
+    target = bench.shelf.open(number, got.size, got.md5)
     with path.open("rb") as file:
         while piece := file.read(CHUNK):
             target.write(piece)

@@ -9,13 +9,18 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from seqharvest.archives.model import FastqFile
 
 log = logging.getLogger(__name__)
 
 MOST_PARTS = 10_000  # S3's limit
 SMALLEST_PART = 16 << 20  # S3 wants 5 MiB; larger parts are fewer requests
+MD5 = "md5"  # in an object's metadata
 IN_FLIGHT = 2  # parts of an object sent at a time; as many more bytes are held in memory
 
 
@@ -33,9 +38,15 @@ class PendingObject:
     S3 checks the CRC of every part as it comes, and again with the size before the object exists.
     """
 
-    def __init__(self, s3: Any, bucket: str, key: str, expected: int = 0) -> None:
-        """`expected`, in bytes, may be exceeded tenfold before S3's limit of parts is met."""
+    def __init__(
+        self, s3: Any, bucket: str, key: str, expected: int = 0, published_md5: str = ""
+    ) -> None:
+        """`expected`, in bytes, may be exceeded tenfold before S3's limit of parts is met.
+
+        An md5 that is known before is kept with the object, for `Shelf.take`.
+        """
         self.s3, self.bucket, self.key = s3, bucket, key
+        self._metadata = {MD5: published_md5} if published_md5 else {}
         self.part_size = max(SMALLEST_PART, 10 * expected // MOST_PARTS)
         self._digest = hashlib.md5()
         self._size = 0
@@ -94,6 +105,7 @@ class PendingObject:
                 Key=self.key,
                 ContentType="application/gzip",
                 ChecksumAlgorithm="CRC32",
+                Metadata=self._metadata,
             )["UploadId"]
         if len(self._sending) >= IN_FLIGHT:
             self._parts.append(self._sending.popleft().result())
@@ -113,6 +125,16 @@ class PendingObject:
         return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumCRC32": crc}
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that an earlier try of the run completed."""
+
+    key: str
+
+    def complete(self) -> None:
+        """It is there."""
+
+
 class Shelf:
     """A run's place in S3: opens its mates' objects, and clears away those not completed."""
 
@@ -120,11 +142,34 @@ class Shelf:
         self.s3, self.bucket, self.key_of = s3, bucket, key_of
         self._open: list[PendingObject] = []
 
-    def open(self, mate: int, expected: int = 0) -> PendingObject:
+    def open(self, mate: int, expected: int = 0, published_md5: str = "") -> PendingObject:
         """Return a new object of mate 1 or 2; several may be pending, one may be completed."""
-        pending = PendingObject(self.s3, self.bucket, self.key_of(mate), expected)
+        key = self.key_of(mate)
+        pending = PendingObject(self.s3, self.bucket, key, expected, published_md5)
         self._open.append(pending)
         return pending
+
+    def take(self, mate: int, published: FastqFile, path: Path) -> StoredObject | None:
+        """Bring a mate that is stored already to a path; None unless it has the published md5."""
+        key = self.key_of(mate)
+        if not published.md5:
+            return None
+        try:
+            found = self.s3.get_object(Bucket=self.bucket, Key=key)
+        except self.s3.exceptions.NoSuchKey:
+            return None
+        digest = hashlib.md5()
+        with closing(found["Body"]) as body, path.open("wb") as out:
+            # Others' bytes need not be brought to see that they are others'.
+            if found["Metadata"].get(MD5) == published.md5:
+                for piece in body.iter_chunks(1 << 20):
+                    out.write(piece)
+                    digest.update(piece)
+        if digest.hexdigest() == published.md5:
+            log.info("s3://%s/%s is there already, it is not fetched again", self.bucket, key)
+            return StoredObject(key)
+        path.unlink()
+        return None
 
     def clear(self) -> None:
         """Abort what was neither completed nor aborted."""

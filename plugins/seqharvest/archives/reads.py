@@ -11,7 +11,7 @@ from pathlib import Path
 from seqharvest.archives.fastq import FastqReport, check_mates
 from seqharvest.archives.limits import Limits
 from seqharvest.archives.model import Run
-from seqharvest.archives.pending import PendingObject, Shelf
+from seqharvest.archives.pending import PendingObject, Shelf, StoredObject
 from seqharvest.archives.progress import Progress
 from seqharvest.errors import SeqharvestError, VerificationError
 
@@ -41,7 +41,7 @@ class Workbench:
 class Mate:
     """A verified, compressed FASTQ that S3 has, but does not show before `object.complete()`."""
 
-    object: PendingObject
+    object: PendingObject | StoredObject
     md5: str
     size: int
     report: FastqReport
