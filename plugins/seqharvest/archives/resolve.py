@@ -96,6 +96,12 @@ def resolve_series(
     return _series_project(series, study, runs, organisms)
 
 
+def resolvable(text: str) -> bool:
+    """Whether a text has the form of an accession that `resolve` takes."""
+    kinds = (geo.GSE, geo.GSM, STUDY, EXPERIMENT, BIOSAMPLE, ena.RUN)
+    return any(kind.fullmatch(text) for kind in kinds)
+
+
 def reasons(left_out: Iterable[Mapping[str, str]]) -> str:
     """Return the reasons with their counts, the most frequent first."""
     counts = Counter(entry["reason"] for entry in left_out)

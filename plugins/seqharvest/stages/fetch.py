@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqharvest.archives.size import Size, size_of
-from seqharvest.errors import InputError
+from seqharvest.errors import ArchiveError, InputError
 from seqharvest.inventory import RawRun, is_fetched, raw_runs
 from seqharvest.layout import outcome_key, provenance_key, read_key, uri
 from seqharvest.listing import entries
@@ -37,12 +37,15 @@ def open_project(
     retry_failed: bool = False,
     take_over: bool = False,
 ) -> dict[str, Any]:
-    """Claim a project for a DAG run and settle its release.
+    """Claim a project for a DAG run and settle its release; an accession is registered first.
 
-    Raises `InputError` for an unknown project or one without samples, `StateConflict` while
-    another run is at work on it.
+    Raises `InputError` for an unknown project, one without samples, or an accession that stands
+    for another project, `StateConflict` while another run is at work on it, `ArchiveError` when
+    the archives fail.
     """
     registry = Registry()
+    if not registry.samples(project):
+        _register(registry, project, by, release or "")
     item = registry.project(project)
     if not registry.samples(project):
         why = f" ({item['reason']})" if item.get("reason") else ""
@@ -57,6 +60,29 @@ def open_project(
         "release": chosen,
         "samples": registry.counts(project),
     }
+
+
+def _register(registry: Registry, accession: str, by: str, release: str) -> None:
+    """Register what an accession stands for; anything else than an accession is left alone."""
+    from seqharvest.archives import register
+    from seqharvest.archives.resolve import open_archives, resolvable
+
+    if not resolvable(accession):
+        return
+    with open_archives() as archives:
+        rows = register.register(registry, [accession], archives, by=by, release=release)
+    failed = [row for row in rows if row["action"] in register.IN_VAIN]
+    if any(row.get("again") for row in failed):
+        raise ArchiveError("; ".join(row["reason"] for row in failed))
+    found = list(dict.fromkeys(row["project"] for row in rows if row["samples"]))
+    if not found:
+        why = "; ".join(row["reason"] for row in failed) or "nothing was found"
+        raise InputError(f"{accession} cannot be registered: {why}", "check the accession")
+    if found != [accession]:
+        raise InputError(
+            f"{accession} is part of {', '.join(found)}, registered now",
+            "sample_intake starts its run, or start one by hand with that as the project",
+        )
 
 
 def plan_fetch(project: str, by: str) -> list[dict[str, Any]]:
