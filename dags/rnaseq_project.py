@@ -35,8 +35,9 @@ with DAG(
 | `conclude` | records how it ended; the run is failed only if the project is | |
 
 **To approve or reject:** *QC review* in the navigation, or the run's *Required Actions*, or mark
-`approve` *success* or *failed*. A rejected run ends well, and nothing is analysed. Any task can be cleared at any time: what is
-done is found done, what runs is attached to. Clearing a running stage ends its jobs first.
+`approve` *success* or *failed*. A rejected run ends well, and nothing is analysed. Any task can be
+cleared at any time: what is done is found done, what runs is attached to. Clearing a running stage
+ends its jobs first.
 
 **How far it is:** the *Progress* tab of a run. Many samples are split into shards, a mapped task
 and a head job each; how many run at once is what the pool `SEQHARVEST_HEAD_POOL` has slots for.

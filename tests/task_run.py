@@ -22,7 +22,8 @@ case "$3" in
 *project=slow/*) echo "seqharvest progress submitted=1 running=1"; exec sleep 300;;
 *project=wrong/*) echo "sample s1: no such file"; exit 1;;
 *project=half/*) test "$AWS_BATCH_JOB_ARRAY_INDEX" = 0;;
-*) echo "hello from $3"; echo "seqharvest progress done=1 total=3"; echo "seqharvest progress done=2 total=3";;
+*) echo "hello from $3"
+   for done in 1 2; do echo "seqharvest progress done=$done total=3"; done;;
 esac
 """
 
