@@ -56,6 +56,16 @@ def asked(action: str, *resources: str) -> Call:
 KEY = {"pk": {"S": "GSE1"}, "sk": {"S": "PROJECT"}}
 ITEM: Call = ("dynamodb", "put_item", {"TableName": "{Table}", "Item": KEY})
 READ_ITEM: Call = ("dynamodb", "get_item", {"TableName": "{Table}", "Key": KEY})
+UPDATE_ITEM: Call = (
+    "dynamodb",
+    "update_item",
+    {
+        "TableName": "{Table}",
+        "Key": KEY,
+        "UpdateExpression": "SET fetching = :f",
+        "ExpressionAttributeValues": {":f": {"S": "x"}},
+    },
+)
 TRANSACTION: Call = (
     "dynamodb",
     "transact_write_items",
@@ -122,7 +132,7 @@ NEEDED = {
     ],
     "Fetcher": [
         get(MANIFEST), listed("raw/project=GSE1/sample=SRX1/SRR1"), put(RUN), get(RUN),
-        put("logs/batch/fetch/project=GSE1/abc-SRR1.json"),
+        put("logs/batch/fetch/project=GSE1/abc-SRR1.json"), READ_ITEM, UPDATE_ITEM,
     ],
     "Ci": [
         ("ecr", "get_authorization_token", {}),
