@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Aws, free_port
+if TYPE_CHECKING:
+    from tests.conftest import Aws
 
 REPO = Path(__file__).resolve().parents[1]
 DEFINITIONS = ("seqharvest-head", "seqharvest-worker")
@@ -65,8 +66,14 @@ class BatchEndpoint:
 
 @pytest.fixture(scope="session")
 def batch(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchEndpoint]:
-    """Start the local Batch endpoint and point this process's clients at it."""
+    """Start the local Batch endpoint and point this process's clients at it.
+
+    `tests/conftest.py` imports it for all: imported by several modules it would be several
+    endpoints, and this process's clients would ask the one that started last.
+    """
     import boto3
+
+    from tests.conftest import free_port
 
     state = tmp_path_factory.mktemp("batch")
     port = free_port()

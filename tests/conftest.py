@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.batch_endpoint import batch
+
+__all__ = ["Aws", "batch", "free_port"]
+
 REPO = Path(__file__).resolve().parent.parent
 MINISTACK = REPO / ".local" / "ministack" / "bin" / "ministack"
 

@@ -18,10 +18,8 @@ import yaml
 from seqharvest import head, workflows
 from seqharvest.layout import manifest_key, outcome_key, result_prefix
 from seqharvest.settings import settings
-from tests.batch_endpoint import REPO, BatchEndpoint, batch
+from tests.batch_endpoint import REPO, BatchEndpoint
 from tests.conftest import Aws
-
-__all__ = ["batch"]
 
 CHAIN = REPO / "tests" / "snakemake_workflows" / "chain" / "workflow" / "Snakefile"
 OUTPUTS = ("trim.txt", "count.txt")

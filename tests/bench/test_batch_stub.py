@@ -13,10 +13,8 @@ from botocore.exceptions import ClientError
 from bench import project, stubs
 from bench.stubs import Stub
 from snakemake_executor_plugin_seqharvest_batch import records
-from tests.batch_endpoint import BatchEndpoint, batch
+from tests.batch_endpoint import BatchEndpoint
 from tests.bench.conftest import client
-
-__all__ = ["batch"]
 
 SUMMARY = ("arrayProperties", "container", "createdAt", "jobId", "jobName", "status")
 

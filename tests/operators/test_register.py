@@ -41,15 +41,15 @@ def register(**form: Any) -> list[dict[str, Any]]:
 def test_a_sheet_in_s3_and_accessions_are_registered_beside_bad_ones(
     sheet: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tried = register(sheet=sheet, project="lab1", dry_run=True)
+    tried = register(sheet=sheet, project="lab-by-hand", dry_run=True)
     assert (tried[0]["action"], tried[0]["new_samples"]) == ("would register", 2)
-    rows = register(sheet=sheet, project="lab1", accessions=["nonsense"])
+    rows = register(sheet=sheet, project="lab-by-hand", accessions=["nonsense"])
     assert [(row["series"], row["action"]) for row in rows] == [
-        ("lab1", "registered"),
+        ("lab-by-hand", "registered"),
         ("nonsense", "failed"),
     ]
     assert rows[0]["reason"].startswith("3 errors: sheet.tsv line 3: sample id 'a/b' is not 1 to")
-    samples = {item["sample"]: item for item in Registry().samples("lab1")}
+    samples = {item["sample"]: item for item in Registry().samples("lab-by-hand")}
     # A sample with one bad row would be a wrong sample.
     assert sorted(samples) == ["liver", "lung"]
     assert samples["liver"]["metadata"] == {"Tissue": "foie «gras», 5\u2009µM"}
@@ -57,6 +57,6 @@ def test_a_sheet_in_s3_and_accessions_are_registered_beside_bad_ones(
 
 def test_a_sheet_that_cannot_be_read_fails_when_nothing_else_was_given(aws: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"none\.csv cannot be read"):
-        register(sheet=f"s3://{aws.bucket}/none.csv", project="lab2")
+        register(sheet=f"s3://{aws.bucket}/none.csv", project="lab-none")
     with pytest.raises(AirflowFailException, match="nothing was given"):
         register()

@@ -1,6 +1,5 @@
-"""Fixtures of the workflow tests: the Batch endpoint, and a head that uses it."""
+"""Fixtures of the workflow tests: a head that uses the Batch endpoint."""
 
-from tests.batch_endpoint import batch
 from tests.snakemake_workflows.batch_head import head
 
-__all__ = ["batch", "head"]
+__all__ = ["head"]
