@@ -63,7 +63,8 @@ A sample that fails does not stop the others; the registry says which failed, an
             type="string",
             title="Project",
             minLength=1,
-            description="Id of a registered project: GSE…, PRJ…, SRP…, or a private batch.",
+            description="A registered project, or a GSE…, PRJ…, SRP… to register now. Of a GSM…, SRX…,"
+            " SRR… or SAM…, give its project (DAG register finds it).",
             examples=["GSE110004"],
         ),
         "release": Param(
