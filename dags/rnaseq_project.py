@@ -63,8 +63,8 @@ A sample that fails does not stop the others; the registry says which failed, an
             type="string",
             title="Project",
             minLength=1,
-            description="A registered project, or a GSE…, PRJ…, SRP… to register now. Of a GSM…, SRX…,"
-            " SRR… or SAM…, give its project (DAG register finds it).",
+            description="A registered project, or a GSE…, PRJ…, SRP… to register now. Of a GSM…,"
+            " SRX…, SRR… or SAM…, give its project (DAG register finds it).",
             examples=["GSE110004"],
         ),
         "release": Param(
