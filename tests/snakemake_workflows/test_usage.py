@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -54,7 +55,8 @@ def test_a_job_s_time_memory_and_disk_are_those_of_all_its_processes(
     monkeypatch.setenv("AWS_BATCH_JOB_ID", "job-1")
     where = usage.uri(place(aws), "run--sample-1")
     shell = f"{sys.executable} -c '{HUNGRY}'; true"
-    ours = int(Path("/proc/self/statm").read_text().split()[1]) * usage.PAGE // usage.MIB
+    # This process's other children, the tests' servers, are counted as well.
+    ours = sum(map(usage._resident, usage._tree(os.getpid()))) // usage.MIB
     with usage.measured(where, ABOUT, folder=tmp_path):
         subprocess.run(["sh", "-c", shell], cwd=tmp_path, check=True)
     found = stored(aws, where)
@@ -62,7 +64,7 @@ def test_a_job_s_time_memory_and_disk_are_those_of_all_its_processes(
     assert found["job_id"] == "job-1"
     assert found["exit_code"] == 0
     assert 0.5 <= found["cpu_seconds"] <= found["wall_seconds"] + 0.5
-    assert 114 <= found["memory"] < ours + 500, "of all processes, this one among them"
+    assert ours / 2 + 114 <= found["memory"] < ours + 500
     assert 28 <= found["disk"] <= 32, "the peak, though the file is gone at the end"
 
 
