@@ -75,17 +75,12 @@ def raw_runs(bucket: str, project: str, s3: Any = None) -> dict[tuple[str, str],
     return runs
 
 
-def fetched_runs(bucket: str, project: str, s3: Any = None) -> set[tuple[str, str]]:
-    """Return the (sample, run) whose provenance and reads exist and are not empty.
+def is_fetched(run: RawRun) -> bool:
+    """Whether a run has its provenance and at least mate 1, and no file of it is empty.
 
     Whether mate 2 should exist is for the caller to know: a run said to be paired may turn out
     to have one mate.
     """
-    return {name for name, run in raw_runs(bucket, project, s3).items() if is_fetched(run)}
-
-
-def is_fetched(run: RawRun) -> bool:
-    """Whether a run has its provenance and at least mate 1, and no file of it is empty."""
     if run.provenance is None or run.provenance.size == 0:
         return False
     return 1 in run.reads and all(reads.size > 0 for reads in run.reads.values())

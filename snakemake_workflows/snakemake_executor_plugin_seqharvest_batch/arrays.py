@@ -41,11 +41,6 @@ def child(array_id: str, index: int) -> str:
     return f"{array_id}:{index}"
 
 
-def is_child(job_id: str) -> bool:
-    """Tell whether an id is that of an array's child."""
-    return ":" in job_id
-
-
 def _step_up(seconds: int) -> int:
     step = max(1, 2 ** (max(seconds, 1).bit_length() - 1) // TIME_STEPS)
     return -(-seconds // step) * step

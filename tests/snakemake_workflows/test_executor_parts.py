@@ -274,7 +274,7 @@ class CountingBatch:
     def _detail(self, job_id: str) -> dict[str, Any]:
         status = self.ended.get(job_id, "RUNNING")
         detail: dict[str, Any] = {"jobId": job_id, "status": status}
-        if not arrays.is_child(job_id):
+        if ":" not in job_id:  # not a child
             ended = [state for each, state in self.ended.items() if arrays.parent(each) == job_id]
             summary = {state: ended.count(state) for state in ("SUCCEEDED", "FAILED")}
             summary["RUNNING"] = 1000 - len(ended)
